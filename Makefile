@@ -1,0 +1,59 @@
+# Every target sets up what it needs in its own virtual environment (.venv), then runs. Python 3.11 or newer is enough:
+# `make demo PYTHON=python3.12` picks one. WORKERS is the number of test processes.
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check format lint types docs wheel clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
+
+demo: $(VENV)/runtime.stamp  ## track objects in the packaged excerpt and score the result
+	$(BIN)/trocar demo
+
+test: $(VENV)/dev.stamp  ## the quick tests
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
+
+test-slow: $(VENV)/dev.stamp  ## the slow tests, one after the other
+	$(BIN)/python -m pytest -m slow
+
+check: lint types test test-slow  ## all that must pass before a change goes in
+
+lint: $(VENV)/dev.stamp  ## formatting and ruff's rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/dev.stamp  ## mypy, strict, on src
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/dev.stamp  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheel: $(VENV)/dev.stamp  ## build the wheel, weights and demo data inside, into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) build dist site trocar-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("trocar needs Python 3.11 or newer, not " + sys.version.split()[0] + ": run make with PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/runtime.stamp
