@@ -1,0 +1,142 @@
+"""The sizes of a network, as typed values: SAM 2.0, SAM 2.1, the embedded `nano`, and a tiny one for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+STRIDE = 32  # side lengths must be multiples of this: the deepest feature map is S / 32 wide
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Everything that decides the shape and the arithmetic of a network.
+
+    Args:
+        name: what the network is called in the table of models.
+        image_size: side S of the square input the weights were trained at, in pixels.
+        embed_dim: channels of the first encoder stage; each of the three later stages doubles them.
+        num_heads: attention heads of the first stage; each later stage doubles them.
+        blocks: encoder blocks in each of the four stages.
+        windows: attention window of each stage, in cells of that stage.
+        global_blocks: numbers of the blocks that attend to the whole map, counted over all stages.
+        position_size: side of the stored position map, resized to each input.
+        hidden_dim: channels D of the features that memory attention and decoder work on.
+        memory_dim: channels of a spatial memory; must divide `hidden_dim`.
+        num_slots: rows of the temporal code table; the last one belongs to prompted frames.
+        num_long_term_slots: further learned rows, for policies with a long-term memory.
+        max_pointers: how many object pointers the published recipe attends to.
+        pointer_time_code: whether pointers carry a code of their distance in time (2.1) or none (2.0).
+        signed_pointer_distance: whether that distance has a sign for prompted frames.
+        absent_memory: whether memories of frames without the object get a learned vector (2.1).
+    """
+
+    name: str
+    image_size: int = 1024
+    embed_dim: int = 96
+    num_heads: int = 1
+    blocks: tuple[int, int, int, int] = (1, 2, 7, 2)
+    windows: tuple[int, int, int, int] = (8, 4, 14, 7)
+    global_blocks: tuple[int, ...] = (5, 7, 9)
+    position_size: int = 7
+    hidden_dim: int = 256
+    memory_dim: int = 64
+    memory_layers: int = 4
+    memory_mlp_dim: int = 2048
+    memory_dropout: float = 0.1
+    decoder_heads: int = 8
+    decoder_mlp_dim: int = 2048
+    iou_hidden_dim: int = 256
+    num_slots: int = 7
+    num_long_term_slots: int = 0
+    max_pointers: int = 16
+    pointer_time_code: bool = True
+    signed_pointer_distance: bool = True
+    absent_memory: bool = True
+
+    def __post_init__(self) -> None:
+        if self.hidden_dim % self.memory_dim or self.hidden_dim % 8:
+            raise ValueError(
+                f"hidden_dim {self.hidden_dim} must be a multiple of 8 and of memory_dim {self.memory_dim}: "
+                "choose other widths"
+            )
+        if self.image_size % STRIDE:
+            raise ValueError(f"image_size {self.image_size} must be a multiple of {STRIDE}")
+
+    @property
+    def stage_dims(self) -> tuple[int, int, int, int]:
+        """Channels of the four encoder stages, finest first."""
+        d = self.embed_dim
+        return (d, 2 * d, 4 * d, 8 * d)
+
+
+def _as_20(config: NetworkConfig) -> NetworkConfig:
+    """The 2.0 release of a 2.1 network: no time code on pointers, no vector for absence in the spatial memory."""
+    return replace(
+        config,
+        name=config.name.replace("sam2.1-", "sam2-"),
+        pointer_time_code=False,
+        signed_pointer_distance=False,
+        absent_memory=False,
+    )
+
+
+SAM21_TINY = NetworkConfig("sam2.1-tiny")
+SAM21_SMALL = NetworkConfig("sam2.1-small", blocks=(1, 2, 11, 2), global_blocks=(7, 10, 13))
+SAM21_BASE_PLUS = NetworkConfig(
+    "sam2.1-base-plus",
+    embed_dim=112,
+    num_heads=2,
+    blocks=(2, 3, 16, 3),
+    global_blocks=(12, 16, 20),
+    position_size=14,
+)
+SAM21_LARGE = NetworkConfig(
+    "sam2.1-large",
+    embed_dim=144,
+    num_heads=2,
+    blocks=(2, 6, 36, 4),
+    windows=(8, 4, 16, 8),
+    global_blocks=(23, 33, 43),
+)
+SAM20_TINY = _as_20(SAM21_TINY)
+SAM20_SMALL = _as_20(SAM21_SMALL)
+SAM20_BASE_PLUS = _as_20(SAM21_BASE_PLUS)
+SAM20_LARGE = _as_20(SAM21_LARGE)
+
+# At 256 px the last two stages are 16 and 8 cells wide: small enough to attend to the whole map in every block.
+NANO = NetworkConfig(
+    "nano",
+    image_size=256,
+    embed_dim=48,
+    blocks=(1, 2, 5, 2),
+    windows=(8, 4, 8, 8),
+    global_blocks=(4, 5, 6, 7),
+    position_size=7,
+    hidden_dim=128,
+    memory_layers=2,
+    memory_mlp_dim=512,
+    memory_dropout=0.0,
+    decoder_heads=4,
+    decoder_mlp_dim=512,
+    iou_hidden_dim=128,
+)
+
+
+def tiny_random(name: str = "tiny-random") -> NetworkConfig:
+    """A network of under a million parameters that runs at 64 px: for tests, and for measuring the rest."""
+    return NetworkConfig(
+        name,
+        image_size=64,
+        embed_dim=16,
+        blocks=(1, 1, 2, 1),
+        windows=(8, 4, 4, 2),
+        global_blocks=(3,),
+        hidden_dim=64,
+        memory_dim=32,
+        memory_layers=1,
+        memory_mlp_dim=64,
+        memory_dropout=0.0,
+        decoder_heads=4,
+        decoder_mlp_dim=64,
+        iou_hidden_dim=64,
+    )

@@ -1,0 +1,109 @@
+"""The mask decoder: tokens and image exchange in both directions, then each mask token paints a mask (SAM, SAM 2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trocar.model.config import NetworkConfig
+from trocar.model.layers import Attention, ChannelNorm, Mlp
+
+TWO_WAY_LAYERS = 2
+MASK_TOKENS = 4  # token 0 paints the single mask, tokens 1 to 3 the candidates for an ambiguous prompt
+STABILITY_OFFSET, STABILITY_FLOOR = 0.05, 0.98  # of the release's builders
+
+
+class TwoWayLayer(nn.Module):
+    """Tokens among themselves, tokens to image, MLP on tokens, image to tokens; a norm after each."""
+
+    def __init__(self, config: NetworkConfig, first: bool) -> None:
+        super().__init__()
+        dim, heads = config.hidden_dim, config.decoder_heads
+        self.first = first
+        self.self_attention = Attention(dim, heads)
+        self.token_to_image = Attention(dim, heads, inner_dim=dim // 2)
+        self.image_to_token = Attention(dim, heads, inner_dim=dim // 2)
+        self.mlp = Mlp((dim, config.decoder_mlp_dim, dim))
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.norm3, self.norm4 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+
+    def forward(self, tokens: Tensor, image: Tensor, token_place: Tensor, image_place: Tensor) -> tuple[Tensor, Tensor]:
+        """(R, T, D) tokens, (R, h * w, D) image and their positions -> both, updated."""
+        if self.first:  # the tokens still are their own positions, and there is nothing to keep beside them
+            tokens = self.self_attention(tokens, tokens, tokens)
+        else:
+            placed = tokens + token_place
+            tokens = tokens + self.self_attention(placed, placed, tokens)
+        tokens = self.norm1(tokens)
+        tokens = self.norm2(tokens + self.token_to_image(tokens + token_place, image + image_place, image))
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        image = self.norm4(image + self.image_to_token(image + image_place, tokens + token_place, tokens))
+        return tokens, image
+
+
+class MaskDecoder(nn.Module):
+    """From fused features and prompts to candidate masks, their predicted IoU, and whether the object is there."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        dim = config.hidden_dim
+        self.object_token = nn.Parameter(torch.randn(1, dim))
+        self.iou_token = nn.Parameter(torch.randn(1, dim))
+        self.mask_tokens = nn.Parameter(torch.randn(MASK_TOKENS, dim))
+        self.layers = nn.ModuleList(TwoWayLayer(config, first=i == 0) for i in range(TWO_WAY_LAYERS))
+        self.final_attention = Attention(dim, config.decoder_heads, inner_dim=dim // 2)
+        self.final_norm = nn.LayerNorm(dim)
+        self.stride4_conv, self.stride8_conv = nn.Conv2d(dim, dim // 8, 1), nn.Conv2d(dim, dim // 4, 1)
+        self.up1, self.up_norm = nn.ConvTranspose2d(dim, dim // 4, 2, stride=2), ChannelNorm(dim // 4)
+        self.up2 = nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2)
+        self.mask_heads = nn.ModuleList(Mlp((dim, dim, dim, dim // 8)) for _ in range(MASK_TOKENS))
+        self.iou_head = Mlp((dim, config.iou_hidden_dim, config.iou_hidden_dim, MASK_TOKENS))
+        self.object_head = Mlp((dim, dim, dim, 1))
+
+    def forward(
+        self, fused: Tensor, stride4: Tensor, stride8: Tensor, tokens: Tensor, place: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Run the two-way layers.
+
+        Args:
+            fused: (R, D, h, w), the dense prompt already added.
+            stride4: (R, D/8, 4h, 4w).
+            stride8: (R, D/4, 2h, 2w).
+            tokens: (R, K, D) prompt tokens.
+            place: (1, D, h, w) position codes of the map.
+
+        Returns:
+            mask tokens (R, 4, D), the upscaled image (R, D/8, 4h, 4w), predicted IoU (R, 4), object score (R,).
+        """
+        rows, _, height, width = fused.shape
+        own = torch.cat((self.object_token, self.iou_token, self.mask_tokens))
+        start = torch.cat((own.expand(rows, -1, -1), tokens), dim=1)
+        image, image_place = fused.flatten(2).transpose(1, 2), place.flatten(2).transpose(1, 2)
+        out = start
+        for layer in self.layers:
+            out, image = layer(out, image, start, image_place)
+        out = self.final_norm(out + self.final_attention(out + start, image + image_place, image))
+        image = torch.unflatten(image.transpose(1, 2), 2, (height, width))
+        image = F.gelu(self.up_norm(self.up1(image) + stride8))
+        image = F.gelu(self.up2(image) + stride4)
+        score = self.object_head(out[:, 0])[:, 0]
+        return out[:, 2 : 2 + MASK_TOKENS], image, self.iou_head(out[:, 1]).sigmoid(), score
+
+    def paint(self, tokens: Tensor, image: Tensor, which: range) -> Tensor:
+        """The masks (R, len(which), H, W) that the mask tokens `which` of (R, 4, D) paint on (R, D/8, H, W)."""
+        weights = torch.stack([self.mask_heads[i](tokens[:, i]) for i in which], dim=1)
+        return torch.unflatten(weights @ image.flatten(2), 2, image.shape[2:])
+
+    def soften(self) -> None:
+        """Draw the last layer of each mask head small: a fresh network's logits stay where losses have a slope."""
+        for name, weight in self.mask_heads.named_parameters():
+            if name.endswith("layers.2.weight"):
+                nn.init.xavier_uniform_(weight, gain=0.3)
+
+
+def stability(masks: Tensor) -> Tensor:
+    """How little a mask changes with its threshold: area above +0.05 over area above -0.05; 1 if that is empty."""
+    inner = (masks > STABILITY_OFFSET).flatten(2).sum(dim=2, dtype=torch.float32)
+    outer = (masks > -STABILITY_OFFSET).flatten(2).sum(dim=2, dtype=torch.float32)
+    return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)

@@ -1,0 +1,123 @@
+"""SAM 2 as four verbs on plain tensors: encode an image, attend to memory, decode prompts, encode a memory.
+
+Ravi et al., "SAM 2: Segment Anything in Images and Videos" (2024). Numerically equal to the published networks; it
+knows no video, no object and no policy. Nothing here detaches or enters inference mode.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from trocar.model.config import STRIDE, NetworkConfig
+from trocar.model.image_encoder import ImageEncoder
+from trocar.model.layers import Mlp
+from trocar.model.mask_decoder import MASK_TOKENS, STABILITY_FLOOR, MaskDecoder, stability
+from trocar.model.memory_attention import MemoryAttention
+from trocar.model.memory_encoder import MemoryEncoder
+from trocar.model.prompt_encoder import PromptEncoder
+from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, PromptTensors
+
+
+class Network(nn.Module):
+    """A SAM 2 network. F counts frames, R rows (object x hypothesis); a row never sees another row.
+
+    The arithmetic does not depend on one input size: any square side that is a multiple of 32 pixels will do.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.hidden_dim
+        self.image_encoder = ImageEncoder(config)
+        self.memory_attention = MemoryAttention(config)
+        self.prompt_encoder = PromptEncoder(config)
+        self.mask_decoder = MaskDecoder(config)
+        self.memory_encoder = MemoryEncoder(config)
+        self.pointer_head = Mlp((dim, dim, dim, dim))
+        self.absent_pointer = nn.Parameter(torch.empty(1, dim))
+        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        nn.init.trunc_normal_(self.absent_pointer, std=0.02)
+        self.apply(_initialise)
+        self.mask_decoder.soften()
+
+    def encode_image(self, images: Tensor) -> ImageFeatures:
+        """(F, 3, S, S) normalised images -> features. S must be a multiple of 32."""
+        height, width = images.shape[-2:]
+        if height != width or height % STRIDE:
+            raise ValueError(
+                f"the network takes square images whose side is a multiple of {STRIDE}, not {height} x {width}: "
+                "resize them first"
+            )
+        stride4, stride8, stride16 = self.image_encoder(images)
+        decoder = self.mask_decoder
+        return ImageFeatures(decoder.stride4_conv(stride4), decoder.stride8_conv(stride8), stride16)
+
+    def attend(self, stride16: Tensor, memory: MemoryTokens | None) -> Tensor:
+        """Fuse (R, D, h, w) raw features with what each row remembers -> (R, D, h, w).
+
+        With nothing to attend to, the learned no-memory embedding is added instead.
+        """
+        fused: Tensor = self.memory_attention(stride16, memory)
+        return fused
+
+    def decode(
+        self,
+        fused: Tensor,
+        stride4: Tensor,
+        stride8: Tensor,
+        prompts: PromptTensors,
+        multimask: bool,
+        stability_fallback: bool = False,
+    ) -> Decoded:
+        """Masks for R rows: 3 candidates with `multimask`, else the single-mask token's one.
+
+        Args:
+            fused: (R, D, h, w) from `attend`.
+            stride4: (R, D/8, 4h, 4w).
+            stride8: (R, D/4, 2h, 2w).
+            prompts: rows with different numbers of points belong in different calls, as padding is a token too.
+            multimask: whether to give the three candidates for an ambiguous prompt.
+            stability_fallback: without `multimask`, let an unstable mask (stability below 0.98) be replaced by the
+                best of the three candidates; the IoU follows, the pointer does not, as in the release.
+        """
+        height, width = fused.shape[-2:]
+        encoder, decoder = self.prompt_encoder, self.mask_decoder
+        dense = fused + encoder.mask(prompts.mask_logits, height, width)
+        tokens, image, iou, score = decoder(
+            dense, stride4, stride8, encoder.points(prompts, 16 * width), encoder.grid(height, width)
+        )
+        which = range(1, MASK_TOKENS) if multimask else range(1)
+        own = slice(which.start, which.stop)
+        masks, chosen_iou = decoder.paint(tokens, image, which), iou[:, own]
+        if stability_fallback and not multimask:
+            others, best = decoder.paint(tokens, image, range(1, MASK_TOKENS)), iou[:, 1:].argmax(dim=1, keepdim=True)
+            stable = stability(masks) >= STABILITY_FLOOR
+            best_mask = others.take_along_dim(best[..., None, None], dim=1)
+            masks = torch.where(stable[..., None, None], masks, best_mask)
+            chosen_iou = torch.where(stable, chosen_iou, iou[:, 1:].take_along_dim(best, dim=1))
+        return Decoded(masks, chosen_iou, score, self.pointer_head(tokens[:, own]))
+
+    def encode_memory(self, stride16_raw: Tensor, mask: Tensor, present: Tensor) -> Tensor:
+        """A frame's spatial memory: (R, D, h, w), (R, 1, 16h, 16w) in 0..1, (R,) bool -> (R, memory_dim, h, w).
+
+        Rows whose object is not present get the learned absence vector, in networks that have one (2.1).
+        """
+        memory: Tensor = self.memory_encoder(stride16_raw, mask, present)
+        return memory
+
+    def downsample_mask(self, mask: Tensor) -> Tensor:
+        """(R, 1, S, S) of 0 and 1 -> (R, 1, S/4, S/4), the dense prompt that makes a mask prompt's pointer."""
+        out: Tensor = self.mask_downsample(mask.to(self.absent_pointer.dtype))
+        return out
+
+
+def _initialise(module: nn.Module) -> None:
+    """Weights from which training can start; published networks overwrite all of them."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)

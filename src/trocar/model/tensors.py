@@ -1,0 +1,87 @@
+"""What the network takes and gives, as values: F frames, R rows (object x hypothesis), S the side of the input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFeatures:
+    """Features of F frames, shared by all objects.
+
+    Args:
+        stride4: (F, D/8, S/4, S/4), for the mask decoder.
+        stride8: (F, D/4, S/8, S/8), for the mask decoder.
+        stride16: (F, D, S/16, S/16), raw: nothing from memory is in it.
+    """
+
+    stride4: Tensor
+    stride8: Tensor
+    stride16: Tensor
+
+    def rows(self, index: Tensor) -> ImageFeatures:
+        """The features of frame `index[r]` for each row r; `index` is (R,) long."""
+        return ImageFeatures(self.stride4[index], self.stride8[index], self.stride16[index])
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryTokens:
+    """What R rows attend to. All rows of one call have the same N and the same P; both may be 0.
+
+    Args:
+        spatial: (R, N, C, h, w) spatial memories.
+        slot: (R, N) long temporal code: -1 none, 0..num_slots-1 the checkpoint's row (0 the newest frame, the last one
+            prompted frames), num_slots+k the k-th long-term row.
+        key_gain: (R, N) factor on the keys (memory plus position), 1 for none.
+        pointers: (R, P, D) object pointers.
+        pointer_distance: (R, P) distance in time divided by (bound - 1); networks without a time code ignore it.
+        pointer_gain: (R, P) factor on the pointers' keys.
+    """
+
+    spatial: Tensor
+    slot: Tensor
+    key_gain: Tensor
+    pointers: Tensor
+    pointer_distance: Tensor
+    pointer_gain: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class PromptTensors:
+    """Prompts of R rows, in pixels (x, y) of the S x S input.
+
+    Args:
+        points: (R, K, 2).
+        labels: (R, K) int: 1 positive, 0 negative, 2 and 3 a box's corners, -1 not a point.
+        mask_logits: (R, 1, S/4, S/4) dense prompt, or None for the learned embedding of "no mask".
+    """
+
+    points: Tensor
+    labels: Tensor
+    mask_logits: Tensor | None = None
+
+
+def no_prompt(rows: int, device: torch.device | str = "cpu") -> PromptTensors:
+    """The prompt of a frame that has none: one point of label -1 a row, as the release does when it tracks."""
+    points = torch.zeros(rows, 1, 2, device=device)
+    return PromptTensors(points, torch.full((rows, 1), -1, dtype=torch.long, device=device))
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """M candidate masks for each of R rows.
+
+    Args:
+        masks: (R, M, S/4, S/4) logits.
+        iou: (R, M) predicted IoU, 0 to 1.
+        object_score: (R,) logit, above 0 when the object is there; one for all candidates of a row.
+        pointers: (R, M, D) object pointer of each candidate; absence is not applied to it.
+    """
+
+    masks: Tensor
+    iou: Tensor
+    object_score: Tensor
+    pointers: Tensor
