@@ -1,0 +1,98 @@
+"""The product: `step`, all objects on one frame, and `propagate`, the loop around it.
+
+    memory.read -> network.attend -> network.decode -> memory.choose -> overlap -> network.encode_memory -> memory.write
+
+`step` works on tensors and is differentiable; training calls it with its own order of visits. Everybody else calls
+`propagate`. Nothing here detaches or enters inference mode; `Session` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trocar.memory.seam import FrameView, MemoryEntry, ReadPlan, Record
+from trocar.model.network import Network
+from trocar.model.tensors import Decoded, ImageFeatures
+from trocar.track.entries import StepSettings, choose_rows, chosen_logits, encode_rows, make_entries
+from trocar.track.order import Pass
+from trocar.track.rows import Row, Task, attend_rows, decode_rows
+from trocar.track.track import Track
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One object on one frame.
+
+    Args:
+        object_id: whose.
+        entry: what is remembered of it, mask logits included; of the best hypothesis where there are several.
+        decoded: that row's candidates, if it was decoded now rather than answered by an earlier prompt.
+    """
+
+    object_id: int
+    entry: MemoryEntry
+    decoded: Decoded | None = None
+
+
+def step(network: Network, features: ImageFeatures, tasks: Sequence[Task], settings: StepSettings) -> list[Outcome]:
+    """Take the object of each task one frame on.
+
+    Tracked entries go to the track's memory; the answer to a prompt is stored in `track.prompted` and reaches the
+    memory when its driver says so (`Track.tell`).
+    """
+    rows = [Row(task, plan) for task in tasks for plan in _plans(task, features, settings.seed)]
+    fused = attend_rows(network, features, rows)
+    decoded = decode_rows(network, features, fused, rows, settings.stability_fallback)
+    survivors = choose_rows(rows, decoded)
+    logits = chosen_logits(survivors)
+    spatial = encode_rows(network, features, fused, survivors, logits, settings)
+    entries = make_entries(network, features, survivors, logits, spatial, settings.entry_dtype)
+    outcomes = []
+    for task in tasks:
+        own = [(one, entry) for one, entry in zip(survivors, entries, strict=True) if one.task is task]
+        if task.prompt is None:
+            task.track.remember(task.visit, [Record(entry, one.choice, one.candidates) for one, entry in own])
+        else:
+            task.track.prompted[task.visit.frame] = own[0][1]
+        outcomes.append(Outcome(task.track.object_id, own[0][1], own[0][0].decoded))
+    return outcomes
+
+
+def _plans(task: Task, features: ImageFeatures, seed: int) -> list[ReadPlan]:
+    if not task.use_memory:
+        return [ReadPlan()]
+    visit, track = task.visit, task.track
+    rng = np.random.default_rng((seed, track.object_id, visit.direction + 1, visit.frame))
+    plans = track.policy.read(visit, FrameView(features.stride16[task.image], track.entries, rng))
+    return plans if task.prompt is None else plans[:1]
+
+
+def propagate(
+    network: Network,
+    features: Callable[[int], ImageFeatures],
+    tracks: Mapping[int, Track],
+    stretch: Pass,
+    settings: StepSettings,
+) -> Iterator[tuple[int, list[Outcome]]]:
+    """Visit the frames of a pass and yield (frame, outcomes by object id).
+
+    Prompted frames keep the answer to their prompt. Objects may come to and go from `tracks` between frames.
+    """
+    for visit in stretch.visits():
+        active = [tracks[name] for name in sorted(tracks)]
+        active = [track for track in active if stretch.takes_part(visit.frame, list(track.prompted))]
+        outcomes: list[Outcome] = []
+        tasks: list[Task] = []
+        for track in active:
+            answer = track.prompted.get(visit.frame)
+            if answer is None:
+                tasks.append(Task(track, visit))
+            else:
+                track.tell(visit, answer)
+                outcomes.append(Outcome(track.object_id, answer))
+        if tasks:
+            outcomes += step(network, features(visit.frame), tasks, settings)
+        yield visit.frame, sorted(outcomes, key=lambda outcome: outcome.object_id)

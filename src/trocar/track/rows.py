@@ -1,0 +1,173 @@
+"""Rows: the loop's batch axis, object x hypothesis. Here plans and prompts become the tensors that the network takes.
+
+Rows with equally long memories or prompts go through the network together; nothing is padded, so a row's arithmetic
+does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trocar.memory.seam import MemoryEntry, ReadPlan, Visit
+from trocar.model.network import Network
+from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, PromptTensors, no_prompt
+from trocar.track.prompt_input import PromptInput
+from trocar.track.track import Track
+
+MASK_LOGIT = 10.0  # a mask prompt becomes logits of +-10 (SAM 2, mask prompts are the output)
+PREVIOUS_LIMIT = 32.0  # previous logits are fed back within +-32
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What `step` is to do for one track.
+
+    Args:
+        track: the object.
+        visit: where we are.
+        prompt: what the user says here, if anything.
+        use_memory: whether memory is read; a first prompt is answered from the image alone.
+        image: which of the frames in the features.
+    """
+
+    track: Track
+    visit: Visit
+    prompt: PromptInput | None = None
+    use_memory: bool = True
+    image: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    task: Task
+    plan: ReadPlan
+
+
+def _groups(rows: Sequence[Row], key: Callable[[Row], Hashable]) -> Iterator[list[int]]:
+    groups: dict[Hashable, list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(key(row), []).append(index)
+    yield from groups.values()
+
+
+def image_index(rows: Sequence[Row], device: torch.device) -> Tensor:
+    return torch.tensor([row.task.image for row in rows], device=device)
+
+
+def attend_rows(network: Network, features: ImageFeatures, rows: Sequence[Row]) -> Tensor:
+    """Each row's stride-16 feature after memory attention: (R, D, h, w)."""
+    image = image_index(rows, features.stride16.device)
+    fused: list[Tensor] = [features.stride16] * len(rows)
+    for members in _groups(rows, lambda row: (len(row.plan.spatial), len(row.plan.pointers))):
+        queries = features.stride16[image[members]]
+        attended = network.attend(queries, _memory_tokens([rows[index] for index in members], queries))
+        for index, feature in zip(members, attended, strict=True):
+            # A mask prompt is the output itself; its pointer is decoded from the plain image (SAM 2).
+            prompt = rows[index].task.prompt
+            plain = prompt is not None and prompt.mask is not None
+            fused[index] = features.stride16[rows[index].task.image] if plain else feature
+    return torch.stack(fused)
+
+
+def _memory_tokens(rows: Sequence[Row], like: Tensor) -> MemoryTokens | None:
+    plans = [row.plan for row in rows]
+    if not plans[0].spatial and not plans[0].pointers:
+        return None
+    entries = [row.task.track.entries for row in rows]
+
+    def stacked(part: Callable[[MemoryEntry], Tensor | None], items: str, shape: tuple[int, ...]) -> Tensor:
+        tensors = [
+            torch.stack([_required(part(known[item.entry])) for item in getattr(plan, items)])
+            for plan, known in zip(plans, entries, strict=True)
+            if getattr(plan, items)
+        ]
+        return torch.stack(tensors).to(like.dtype) if tensors else like.new_zeros(len(rows), 0, *shape)
+
+    def numbers(values: list[list[float]]) -> Tensor:
+        return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+    return MemoryTokens(
+        spatial=stacked(lambda entry: entry.spatial, "spatial", (1, *like.shape[-2:])),
+        slot=torch.tensor(
+            [[-1 if item.slot is None else item.slot for item in plan.spatial] for plan in plans], device=like.device
+        ).long(),
+        key_gain=numbers([[item.gain for item in plan.spatial] for plan in plans]),
+        pointers=stacked(lambda entry: entry.pointer, "pointers", (like.shape[1],)),
+        pointer_distance=numbers([[item.distance / item.normaliser for item in plan.pointers] for plan in plans]),
+        pointer_gain=numbers([[item.gain for item in plan.pointers] for plan in plans]),
+    )
+
+
+def _required(spatial: Tensor | None) -> Tensor:
+    if spatial is None:
+        raise ValueError("this policy reads spatial memories that it does not have encoded: set spec.encode")
+    return spatial
+
+
+def decode_rows(
+    network: Network, features: ImageFeatures, fused: Tensor, rows: Sequence[Row], stability_fallback: bool
+) -> list[Decoded]:
+    """Each row's candidates; prompts of one kind and size are decoded together."""
+    image = image_index(rows, fused.device)
+    results: dict[int, Decoded] = {}
+    for members in _groups(rows, _prompt_kind):
+        prompts = _prompt_tensors(network, [rows[index] for index in members], fused)
+        task = rows[members[0]].task
+        multimask = task.track.policy.spec.multimask if task.prompt is None else _is_ambiguous(task.prompt)
+        own = features.rows(image[members])
+        decoded = network.decode(
+            fused[members], own.stride4, own.stride8, prompts, multimask, stability_fallback and task.prompt is not None
+        )
+        for place, index in enumerate(members):
+            at = slice(place, place + 1)
+            one = Decoded(decoded.masks[at], decoded.iou[at], decoded.object_score[at], decoded.pointers[at])
+            prompt = rows[index].task.prompt
+            results[index] = one if prompt is None or prompt.mask is None else _mask_as_output(one, prompt.mask)
+    return [results[index] for index in range(len(rows))]
+
+
+def _prompt_kind(row: Row) -> Hashable:
+    prompt = row.task.prompt
+    if prompt is None:
+        return row.task.track.policy.spec.multimask
+    return len(prompt.labels), prompt.previous is None, prompt.mask is None
+
+
+def _is_ambiguous(prompt: PromptInput) -> bool:
+    """One click may mean several things and gets three candidates; more clicks or a box get one (SAM 2)."""
+    return prompt.mask is None and len(prompt.labels) <= 1
+
+
+def _prompt_tensors(network: Network, rows: Sequence[Row], like: Tensor) -> PromptTensors:
+    prompts = [row.task.prompt for row in rows]
+    given = [prompt for prompt in prompts if prompt is not None]
+    if not given:
+        return no_prompt(len(rows), like.device)
+    dense: Tensor | None = None
+    if given[0].mask is not None:
+        dense = network.downsample_mask(_masks_of(given).to(like.dtype))
+        return replace(no_prompt(len(rows), like.device), mask_logits=dense)
+    if given[0].previous is not None:
+        previous = torch.stack([prompt.previous for prompt in given if prompt.previous is not None])[:, None]
+        dense = previous.clamp(-PREVIOUS_LIMIT, PREVIOUS_LIMIT).to(like.dtype)
+    points = torch.stack([prompt.points for prompt in given]).to(like)
+    return PromptTensors(points, torch.stack([prompt.labels for prompt in given]).to(like.device), dense)
+
+
+def _masks_of(prompts: Sequence[PromptInput]) -> Tensor:
+    return torch.stack([prompt.mask for prompt in prompts if prompt.mask is not None])[:, None]
+
+
+def _mask_as_output(decoded: Decoded, mask: Tensor) -> Decoded:
+    """The given mask is the answer; only the pointer is the decoder's."""
+    logits = (mask.to(decoded.masks) * 2 - 1)[None, None] * MASK_LOGIT
+    low = F.interpolate(logits, size=decoded.masks.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
+    score = MASK_LOGIT if bool(mask.any()) else -MASK_LOGIT
+    return Decoded(
+        low, torch.ones_like(decoded.iou[:, :1]), torch.full_like(decoded.object_score, score), decoded.pointers[:, :1]
+    )

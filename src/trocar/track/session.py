@@ -1,0 +1,283 @@
+"""A session: one source, its objects, their prompts, and what follows from them."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trocar.frames import FrameSource
+from trocar.masks import FrameMasks
+from trocar.memory.recent import Recent
+from trocar.memory.seam import MemoryPolicy
+from trocar.model.network import Network
+from trocar.prompts import Prompt, check_prompt
+from trocar.track.entries import StepSettings, suppress_overlap
+from trocar.track.features import Features
+from trocar.track.order import SIGNS, Direction, Pass
+from trocar.track.prompt_input import prompt_input
+from trocar.track.propagate import Outcome, propagate, step
+from trocar.track.rows import Task
+from trocar.track.snapshots import Snapshot, Snapshots
+from trocar.track.track import FramePrompt, Track
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a session works.
+
+    Args:
+        step: overlap, storage and randomness, see `StepSettings`.
+        image_size: side of the network's square input in pixels; None for the network's own.
+        snapshot_every: visits between snapshots; a correction replays at most this many frames.
+        snapshot_folder: where snapshots are kept; None for a temporary folder that goes with the session.
+    """
+
+    step: StepSettings = field(default_factory=StepSettings)
+    image_size: int | None = None
+    snapshot_every: int = 32
+    snapshot_folder: Path | None = None
+
+
+class Session:
+    """Prompt objects of a source on any frame, correct them, and track them through it.
+
+    Args:
+        network: see `trocar.load`.
+        source: see `trocar.open_source`.
+        memory: a policy, copied for each object; SAM 2's own where it is not given.
+        options: see `SessionOptions`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        source: FrameSource,
+        memory: MemoryPolicy | None = None,
+        options: SessionOptions | None = None,
+    ) -> None:
+        self.source = source
+        self.tracks: dict[int, Track] = {}
+        self.options = options or SessionOptions()
+        self._network = network.eval()
+        self._memory = Recent() if memory is None else memory
+        self._side = self.options.image_size or network.config.image_size
+        self._device = next(network.parameters()).device
+        self._features = Features(network, source, self._side)
+        self._edits: list[tuple[int, int, Track | None]] = []  # (object, frame, the track as it was before)
+        folder = self.options.snapshot_folder
+        self._temporary = tempfile.TemporaryDirectory(prefix="trocar-") if folder is None else None
+        self.snapshots = Snapshots(Path(self._temporary.name) if self._temporary else Path(folder or ""), self._device)
+
+    def add(self, *prompts: Prompt, frame: int = 0, object_id: int = 1) -> FrameMasks:
+        """Prompt an object on a frame, or correct it there, and see the answer.
+
+        Prompts of the same frame add up. On a frame that was tracked, clicks and boxes refine what tracking found. The
+        answer sticks: tracking never overwrites it. What comes after it is tracked anew by `propagate(start=frame)`.
+
+        Raises:
+            ValueError: a prompt lies outside the frame, the frame beyond the source, or a mask has another size.
+        """
+        if not prompts:
+            raise ValueError("add needs at least one prompt: a Box, Point, Scribble or MaskPrompt")
+        if object_id < 1:
+            raise ValueError(f"object ids are whole numbers from 1 on, not {object_id}")
+        for prompt in prompts:
+            check_prompt(prompt, self.source.geometry, frame, len(self.source))
+        before = self.tracks.get(object_id)
+        track = Track(object_id, copy.deepcopy(self._memory)) if before is None else before.fork()
+        track.prompts[frame] = track.prompts.get(frame, FramePrompt()).merged(prompts)
+        with torch.inference_mode():
+            outcome = self._answer(track, frame)
+            self._edits.append((object_id, frame, before))
+            self.tracks[object_id] = track
+            self.snapshots.drop_from(frame)
+            return self._frame_masks(frame, [outcome])
+
+    def remove(self, object_id: int) -> None:
+        """Forget an object."""
+        if object_id not in self.tracks:
+            raise ValueError(f"there is no object {object_id} to remove; the objects are {sorted(self.tracks)}")
+        track = self.tracks.pop(object_id)
+        self._edits.append((object_id, min(track.prompted), track))
+
+    def undo(self) -> int:
+        """Take the last `add` or `remove` back. Returns the frame of that edit, from where to propagate again."""
+        if not self._edits:
+            raise ValueError("there is nothing to undo")
+        object_id, frame, before = self._edits.pop()
+        if before is None:
+            del self.tracks[object_id]
+        else:
+            self.tracks[object_id] = before
+        self.snapshots.drop_from(frame)
+        return frame
+
+    def propagate(
+        self,
+        direction: Direction | Literal["both"] = "forward",
+        start: int | None = None,
+        stop: int | None = None,
+        resume: bool = False,
+    ) -> Propagation:
+        """Track all objects; gives `FrameMasks` one by one, as they are made.
+
+        Args:
+            direction: "forward" from the first prompt, "backward" from the last, or "both": forward, then each object
+                back from its first prompt.
+            start: go on from this frame with the memory of the frames before it; None tracks everything anew.
+            stop: last frame visited; None for the end of the source.
+            resume: go on where an interrupted session with the same prompts and snapshot folder ended.
+
+        Raises:
+            ValueError: there are no prompts, or `start` or `stop` lies outside the source.
+        """
+        if not self.tracks:
+            raise ValueError("there is nothing to track: add a prompt first")
+        length = len(self.source)
+        for name, frame in (("start", start), ("stop", stop)):
+            if frame is not None and not 0 <= frame < length:
+                raise ValueError(f"{name} frame {frame} is outside {self.source.name}: frames are 0 to {length - 1}")
+            if frame is not None and direction == "both":
+                raise ValueError(f"{name} goes with one direction: propagate forward and backward one after the other")
+        passes = self._passes(direction, start, stop)
+        if resume:
+            self.snapshots.adopt()
+            passes = [self._rest(one) for one in passes]
+        return Propagation(self, [(one, start is None and one.is_whole) for one in passes if len(one)])
+
+    def close(self) -> None:
+        """Delete the temporary snapshots."""
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _passes(self, direction: Direction | Literal["both"], start: int | None, stop: int | None) -> list[Pass]:
+        length = len(self.source)
+        firsts = [min(track.prompted) for track in self.tracks.values()]
+        if direction == "both":
+            back = Pass("backward", max(firsts) - 1, 0, length, unprompted_side=True)
+            return [Pass("forward", min(firsts), length - 1, length), back]
+        if direction == "forward":
+            return [
+                Pass("forward", min(firsts) if start is None else start, length - 1 if stop is None else stop, length)
+            ]
+        lasts = [max(track.prompted) for track in self.tracks.values()]
+        return [Pass("backward", max(lasts) if start is None else start, stop or 0, length)]
+
+    def _rest(self, stretch: Pass) -> Pass:
+        """What a pass still has to visit, as far as snapshots tell."""
+        reached = self.snapshots.last(stretch.direction)
+        if reached is None or (reached - stretch.start) * stretch.sign < 0:
+            return stretch
+        return replace(stretch, start=reached + stretch.sign, is_whole=False)
+
+    def _run_pass(self, stretch: Pass, anew: bool) -> Iterator[FrameMasks]:
+        """One pass: restore what precedes it, replay up to its start, then track and keep snapshots."""
+        direction, sign = stretch.direction, stretch.sign
+        kept = None if anew else self.snapshots.before(direction, stretch.start)
+        if anew:
+            self.snapshots.clear(direction)
+        for track in self.tracks.values():
+            self._restore(track, kept, stretch)
+        if kept is None:
+            self.snapshots.write(direction, stretch.start - sign, self.tracks)
+        else:
+            replay = replace(stretch, start=kept.frame + sign, stop=stretch.start - sign)
+            for _ in self._loop(self.tracks, replay):
+                pass
+        for frame, outcomes in self._loop(self.tracks, stretch):
+            visited = abs(frame - stretch.start) + 1
+            if visited % self.options.snapshot_every == 0 or frame == stretch.stop:
+                self.snapshots.write(direction, frame, self.tracks)
+            yield self._frame_masks(frame, outcomes)
+
+    def _loop(self, tracks: dict[int, Track], stretch: Pass) -> Iterator[tuple[int, list[Outcome]]]:
+        return propagate(self._network, self._features, tracks, stretch, self.options.step)
+
+    def _restore(self, track: Track, kept: Snapshot | None, stretch: Pass) -> None:
+        if kept is not None and track.object_id in kept.states:
+            track.restore(copy.deepcopy(self._memory), kept.states[track.object_id])
+        else:
+            track.begin(copy.deepcopy(self._memory), stretch.visit(stretch.start))
+
+    def _answer(self, track: Track, frame: int) -> Outcome:
+        """Decode the track's prompt of a frame, with its memory if the frame was tracked, and keep the answer."""
+        found, memory = self._tracked(track, frame)
+        if frame in track.prompted:
+            found = track.prompted[frame].logits
+        asked = prompt_input(track.prompts[frame], self.source.geometry, self._side, found, self._device)
+        visit = Pass("forward", frame, frame, len(self.source)).visit(frame)
+        reader = memory or track.fork()
+        reader.next_id = track.next_id
+        task = Task(reader, visit, asked, use_memory=memory is not None)
+        outcome = step(self._network, self._features(frame), [task], self.options.step)[0]
+        track.next_id = reader.next_id
+        track.prompted[frame] = outcome.entry
+        track.tell(visit, outcome.entry)
+        return outcome
+
+    def _tracked(self, track: Track, frame: int) -> tuple[Tensor | None, Track | None]:
+        """The logits that tracking found on `frame`, and the object's memory just before it; None where it was not."""
+        for direction, sign in SIGNS.items():
+            reached = self.snapshots.last(direction)
+            kept = self.snapshots.before(direction, frame)
+            if reached is None or kept is None or (reached - frame) * sign < 0 or track.object_id not in kept.states:
+                continue
+            shadow = track.fork()
+            shadow.prompted.pop(frame, None)
+            if not shadow.prompted:
+                continue
+            shadow.restore(copy.deepcopy(self._memory), kept.states[track.object_id])
+            memory = shadow.fork()
+            for at, outcomes in self._loop(
+                {track.object_id: shadow}, Pass(direction, kept.frame + sign, frame, len(self.source))
+            ):
+                if at != frame:
+                    memory = shadow.fork()
+                elif outcomes:
+                    entry = outcomes[0].entry
+                    return (entry.logits if entry.present else None), memory
+        return None, None
+
+    def _frame_masks(self, frame: int, outcomes: list[Outcome]) -> FrameMasks:
+        if not outcomes:
+            return FrameMasks(frame, {})
+        logits = torch.stack([outcome.entry.logits for outcome in outcomes]).float()
+        large = F.interpolate(logits[None], size=self.source.geometry.size, mode="bilinear", align_corners=False)[0]
+        if self.options.step.non_overlap:
+            large = suppress_overlap(large)
+        masks = dict(zip((one.object_id for one in outcomes), (large > 0).cpu().numpy(), strict=True))
+        if not self.options.step.non_overlap:
+            # A mask prompt is the answer to the pixel, whatever the network's resolution.
+            exact = {name: self.tracks[name].prompts.get(frame) for name in masks}
+            masks |= {name: said.mask for name, said in exact.items() if said is not None and said.mask is not None}
+        scores = {one.object_id: one.entry.iou if one.entry.present else 0.0 for one in outcomes}
+        prompted = frozenset(one.object_id for one in outcomes if one.entry.role == "prompted")
+        return FrameMasks(frame, masks, scores, prompted)
+
+
+class Propagation(Iterator[FrameMasks]):
+    """The masks of a propagation, made as they are asked for; `len` is the number of frames it visits.
+
+    The source goes with it, so that writers know sizes and names.
+    """
+
+    def __init__(self, session: Session, passes: list[tuple[Pass, bool]]) -> None:
+        self.source = session.source
+        self._length = sum(len(stretch) for stretch, _ in passes)
+        self._made = (masks for stretch, anew in passes for masks in session._run_pass(stretch, anew))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __next__(self) -> FrameMasks:
+        # Entered for each frame, not around the loop: the caller's own code must not run in inference mode.
+        with torch.inference_mode():
+            return next(self._made)

@@ -1,0 +1,98 @@
+"""Snapshots of the memory on disk, so that a correction, an undo or a resumed run replays a few frames, not all.
+
+A snapshot holds every track's memory (policy state and live entries) as it is after a pass has visited a frame; a pass
+also writes one before its first frame. RAM stays flat; the cost is on disk and is reported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from trocar.track.order import SIGNS, Direction
+from trocar.track.track import Track
+
+
+class Snapshot(NamedTuple):
+    """The last frame visited, and the tracks' states by object id."""
+
+    frame: int
+    states: dict[int, dict[str, Any]]
+
+
+class Snapshots:
+    """The snapshots of one session. Files of an earlier session in the same folder count once they are adopted.
+
+    Args:
+        folder: where they lie; made when the first is written.
+        device: where restored tensors go.
+    """
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.folder = folder
+        self._device = device
+        self._frames: dict[Direction, set[int]] = {"forward": set(), "backward": set()}
+
+    def adopt(self) -> None:
+        """Take up what an interrupted session left in the folder."""
+        for path in self.folder.glob("*.pt"):
+            if match := re.fullmatch(r"(forward|backward)-(\d+)\.pt", path.name):
+                self._frames["forward" if match[1] == "forward" else "backward"].add(int(match[2]) - 1)
+
+    def write(self, direction: Direction, frame: int, tracks: Mapping[int, Track]) -> None:
+        """Keep the state after `frame`; whole or not at all."""
+        path = self._path(direction, frame)
+        part = path.with_suffix(".part")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.save({name: track.state() for name, track in tracks.items()}, part)
+            os.replace(part, path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            part.unlink(missing_ok=True)
+            raise OSError(f"cannot write the snapshot {path}: {error}; free some disk space and resume") from error
+        self._frames[direction].add(frame)
+
+    def before(self, direction: Direction, frame: int) -> Snapshot | None:
+        """The latest snapshot from which a pass still has `frame` to visit."""
+        sign = SIGNS[direction]
+        earlier = [at for at in self._frames[direction] if (frame - at) * sign > 0]
+        if not earlier:
+            return None
+        at = sign * max(sign * one for one in earlier)
+        states = torch.load(self._path(direction, at), weights_only=True, map_location=self._device)
+        return Snapshot(at, states)
+
+    def last(self, direction: Direction) -> int | None:
+        """The frame that a pass has reached, as far as snapshots tell; None where there is none."""
+        sign = SIGNS[direction]
+        return sign * max(sign * at for at in self._frames[direction]) if self._frames[direction] else None
+
+    def drop_from(self, frame: int) -> None:
+        """Forget, in both directions, what was tracked from `frame` on: it has been edited."""
+        for direction, sign in SIGNS.items():
+            self._drop(direction, {at for at in self._frames[direction] if (at - frame) * sign >= 0})
+
+    def clear(self, direction: Direction) -> None:
+        """Forget a direction, with what an earlier session left in the folder."""
+        for path in self.folder.glob(f"{direction}-*.pt"):
+            path.unlink()
+        self._frames[direction] = set()
+
+    @property
+    def size_bytes(self) -> int:
+        """Disk that the snapshots take."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.pt"))
+
+    def _drop(self, direction: Direction, frames: set[int]) -> None:
+        for at in frames:
+            self._path(direction, at).unlink()
+        self._frames[direction] -= frames
+
+    def _path(self, direction: Direction, frame: int) -> Path:
+        # One is added since the state before a forward pass over frame 0 is the one "after frame -1".
+        return self.folder / f"{direction}-{frame + 1:08d}.pt"

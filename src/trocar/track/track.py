@@ -1,0 +1,123 @@
+"""Everything about one object: its prompts, its entries and its policy. Removing an object is deleting its Track."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trocar.memory.seam import EntryId, MemoryEntry, MemoryPolicy, Record, Visit
+from trocar.prompts import Box, MaskPrompt, Point, Prompt, Scribble
+
+SCRIBBLE_POINTS = 8  # a stroke speaks as this many clicks along it; the decoder knows clicks only
+
+
+@dataclass(frozen=True)
+class FramePrompt:
+    """All that the user said about one object on one frame."""
+
+    points: tuple[Point, ...] = ()
+    box: Box | None = None
+    mask: NDArray[np.bool_] | None = None
+
+    def merged(self, prompts: tuple[Prompt, ...]) -> FramePrompt:
+        """With more prompts: points add up, a new box takes the old one's place, a mask takes everything's place."""
+        points, box, mask = list(self.points), self.box, self.mask
+        for prompt in prompts:
+            match prompt:
+                case Point():
+                    points.append(prompt)
+                case Scribble():
+                    chosen = np.linspace(0, len(prompt.points) - 1, min(SCRIBBLE_POINTS, len(prompt.points)))
+                    places = [prompt.points[round(index)] for index in chosen]
+                    points += [Point(x, y, prompt.positive) for x, y in places]
+                case Box():
+                    box = prompt
+                case MaskPrompt():
+                    points, box, mask = [], None, prompt.mask
+                    continue
+            mask = None  # clicks and boxes on a mask refine it; the refined mask is the decoder's
+        return FramePrompt(tuple(points), box, mask)
+
+
+@dataclass
+class Track:
+    """One object.
+
+    Args:
+        object_id: the user's name for it.
+        policy: its memory, in the state of the pass under way.
+        prompts: what the user said, by frame.
+        prompted: the entries that answer the prompts, by frame; tracking never overwrites them.
+        entries: what the policy knows of and may read, by id.
+        next_id: the next entry's id.
+    """
+
+    object_id: int
+    policy: MemoryPolicy
+    prompts: dict[int, FramePrompt] = field(default_factory=dict)
+    prompted: dict[int, MemoryEntry] = field(default_factory=dict)
+    entries: dict[EntryId, MemoryEntry] = field(default_factory=dict)
+    next_id: int = 0
+
+    def new_id(self) -> EntryId:
+        self.next_id += 1
+        return self.next_id - 1
+
+    def begin(self, policy: MemoryPolicy, visit: Visit) -> None:
+        """Start a pass afresh: an empty memory that is told of every prompt."""
+        self.policy = policy
+        self.entries = {}
+        for frame in sorted(self.prompted):
+            self.tell(visit, self.prompted[frame])
+
+    def tell(self, visit: Visit, entry: MemoryEntry) -> None:
+        """Let the policy know of an answered prompt, once."""
+        if entry.id not in self.entries:
+            self.entries[entry.id] = entry
+            self.policy.write(visit, [Record(entry)])
+            self.release()
+
+    def remember(self, visit: Visit, records: list[Record]) -> None:
+        """Hand new tracked entries to the policy and free what it will never read again."""
+        self.entries.update({record.entry.id: record.entry for record in records})
+        self.policy.write(visit, records)
+        self.release()
+
+    def release(self) -> None:
+        keep = self.policy.live() | {entry.id for entry in self.prompted.values()}
+        self.entries = {name: entry for name, entry in self.entries.items() if name in keep}
+
+    def fork(self) -> Track:
+        """An independent copy that shares the entries, which never change."""
+        return Track(
+            self.object_id,
+            copy.deepcopy(self.policy),
+            dict(self.prompts),
+            dict(self.prompted),
+            dict(self.entries),
+            self.next_id,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """The memory as plain data and tensors, for a snapshot."""
+        # Entries of one frame are views of one batch; a copy keeps a snapshot from holding its neighbours too.
+        entries = [
+            {
+                part.name: value.clone() if isinstance(value := getattr(entry, part.name), Tensor) else value
+                for part in fields(MemoryEntry)
+            }
+            for entry in self.entries.values()
+        ]
+        return {"policy": copy.deepcopy(vars(self.policy)), "entries": entries}
+
+    def restore(self, policy: MemoryPolicy, state: dict[str, Any]) -> None:
+        """Go back to a snapshot's memory; `policy` is a fresh instance of the same kind."""
+        vars(policy).update(copy.deepcopy(state["policy"]))
+        self.policy = policy
+        self.entries = {entry["id"]: MemoryEntry(**entry) for entry in state["entries"]}
+        self.next_id = max([self.next_id, *(name + 1 for name in self.entries)])
