@@ -1,0 +1,7 @@
+"""`python -m trocar` is `trocar`."""
+
+import sys
+
+from trocar.cli import main
+
+sys.exit(main())

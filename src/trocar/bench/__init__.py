@@ -1,0 +1,1 @@
+"""Protocols, runs and reports; the baselines that a model is measured against."""

@@ -1,0 +1,136 @@
+"""`nano-card`: every figure of nano's model card, from one command.
+
+Scenes are fresh: seeds from `HELD_OUT_SEED` on, which training never draws. `tune` scores what the recipe was chosen
+with (other fresh scenes, vocal folds patient 2 sequence 6); `held_out` is scored once per released card.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from trocar.bench import promptable
+from trocar.datasets import DATASETS, Clip
+from trocar.datasets.scenes import SCENES, scene
+from trocar.memory import MemoryPolicy
+from trocar.model.network import Network
+
+HELD_OUT_SEED = 900_000_000
+TUNE_SEED = 800_000_000
+Split = Literal["held_out", "tune"]
+
+
+@dataclass(frozen=True)
+class CardOptions:
+    """What is scored.
+
+    Args:
+        split: "held_out" for a card, "tune" while a recipe is being chosen.
+        clips_per_kind: scenes of each kind.
+        frames: of each scene.
+        baselines: whether the offline baselines run too; GrabCut takes most of the time.
+        data_folder: holds vocalfolds/; None for the folder that TROCAR_DATA names.
+    """
+
+    split: Split = "held_out"
+    clips_per_kind: int = 10
+    frames: int = 8
+    baselines: bool = True
+    data_folder: Path | None = None
+
+
+def run_card(
+    network: Network,
+    memory: Callable[[], MemoryPolicy],
+    options: CardOptions,
+    report: Callable[[str], object] = lambda message: None,
+) -> dict[str, Any]:
+    """Score and return the figures as plain data.
+
+    Args:
+        network: what is scored.
+        memory: makes the policy it tracks with.
+        options: what is scored on.
+        report: told what is being done.
+    """
+    results: dict[str, Any] = {}
+    for name, clips in _sets(options).items():
+        report(f"{name}: reading")
+        counted = list(clips())
+        report(f"{name}: {len(counted)} clips, images")
+        images = promptable.score_images(network, counted)
+        report(f"{name}: tracking")
+        tracking = promptable.score_tracking(network, counted, memory)
+        rows = [_row("trocar", images.means(), tracking.j_and_f)]
+        if options.baselines:
+            report(f"{name}: baselines")
+            for baseline, scores in promptable.score_image_baselines(counted).items():
+                rows.append(_row(baseline, scores.means(), None))
+            for baseline, sequence in promptable.score_tracking_baselines(counted).items():
+                rows.append(_row(baseline, {}, sequence.j_and_f))
+        results[name] = {
+            "clips": len(counted),
+            "object_frames": images.object_frames,
+            "tracked_objects": len(tracking.objects),
+            "rows": rows,
+        }
+    return {
+        "protocol": "nano-card",
+        "split": options.split,
+        "scene_seed": _seed(options.split),
+        "machine": {
+            "system": platform.platform(),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "device": str(network.absent_pointer.device),
+        },
+        "results": results,
+    }
+
+
+def _sets(options: CardOptions) -> dict[str, Callable[[], list[Clip]]]:
+    def scenes() -> list[Clip]:
+        first = _seed(options.split)
+        return [
+            scene(first + 1000 * place + number, kind, options.frames)
+            for place, kind in enumerate(sorted(SCENES))
+            for number in range(options.clips_per_kind)
+        ]
+
+    def larynx() -> list[Clip]:
+        return list(DATASETS["vocalfolds"](options.split, options.data_folder))
+
+    patient = "patient 1" if options.split == "held_out" else "patient 2, sequence 6"
+    return {"synthetic scenes": scenes, f"vocal folds, {patient}": larynx}
+
+
+def _seed(split: Split) -> int:
+    return HELD_OUT_SEED if split == "held_out" else TUNE_SEED
+
+
+def _row(method: str, ious: dict[str, float], j_and_f: float | None) -> dict[str, Any]:
+    return {
+        "method": method,
+        **{kind: round(ious[kind], 3) for kind in ("box", "1 click", "3 clicks") if kind in ious},
+        **({} if j_and_f is None else {"J&F": round(j_and_f, 3)}),
+    }
+
+
+def card_table(figures: dict[str, Any]) -> str:
+    """The figures as a Markdown table, as it stands in the model card."""
+    columns = ("box", "1 click", "3 clicks", "J&F")
+    lines = [
+        "| data | method | IoU, box | IoU, 1 click | IoU, 3 clicks | J&F, box once |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, result in figures["results"].items():
+        size = f"{name} ({result['object_frames']} object-frames, {result['tracked_objects']} tracked objects)"
+        for row in result["rows"]:
+            cells = " | ".join(f"{row[column]:.3f}" if column in row else "" for column in columns)
+            lines.append(f"| {size} | {row['method']} | {cells} |")
+    return "\n".join(lines)

@@ -1,0 +1,76 @@
+"""The command line: one file a verb, each imported when it is asked for.
+
+Exit codes: 0 done; 1 the machine failed us, with what to do; 2 bad usage or input; 130 interrupted, with everything
+finished so far on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+VERBS: dict[str, tuple[str, str]] = {
+    "segment": ("segment", "prompt objects of a video, volume, image or folder, and track them through it"),
+    "demo": ("demo", "segment and track a real surgical sequence that comes with the package, and score it"),
+    "info": ("tables", "what a source is: frames, size, rate, spacing"),
+    "models": ("tables", "the networks, their sizes, licences and where their weights come from"),
+    "policies": ("tables", "the memory policies"),
+    "formats": ("tables", "the file formats"),
+    "datasets": ("tables", "the data sets"),
+    "bench": ("bench", "run a published protocol, or measure speed and memory"),
+    "train": ("train", "train a network by a recipe"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="trocar", description="Prompt once, get the masklet everywhere.")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    commands = parser.add_subparsers(dest="verb", metavar="VERB")
+    asked = next((word for word in given if word in VERBS), None)
+    for verb, (module, about) in VERBS.items():
+        command = commands.add_parser(verb, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        if verb == asked:  # only the verb in question pays for its imports
+            import_module(f"trocar.cli.{module}").add_arguments(command, verb)
+    options = parser.parse_args(given)
+    if options.version:
+        from trocar import __version__
+
+        print(__version__)
+        return 0
+    if options.verb is None:
+        parser.print_help()
+        return 2
+    return _guarded(options)
+
+
+def _guarded(options: argparse.Namespace) -> int:
+    """Run the verb; every failure becomes one line and an exit code."""
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output has gone, as in `trocar models | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        return _say(str(error), 2)
+    except MemoryError:
+        return _say("out of memory: close other programs, or choose a smaller --model", 1)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "out of memory" not in str(error):
+            raise
+        return _say(getattr(error, "strerror", None) or str(error), 1)
+    else:
+        return code
+
+
+def _say(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"trocar: {line}", file=sys.stderr)
+    return code

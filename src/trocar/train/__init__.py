@@ -1,0 +1,1 @@
+"""Training with labels: recipes, clips, augmentation, simulated prompts, losses, the loop, checkpoints, evaluation."""

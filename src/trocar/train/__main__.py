@@ -1,0 +1,71 @@
+"""python -m trocar.train RECIPE --data DIR --out DIR [--minutes M] [--resume] [--render N]."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import cv2
+import torch
+
+from trocar.train.checkpoint import LAST
+from trocar.train.clips import mixed, open_source
+from trocar.train.loop import Trainer
+from trocar.train.recipe import read_recipe, recipe_to_toml
+from trocar.train.render import render_scenes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0 done, 2 bad input, 130 interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m trocar.train", description=__doc__)
+    parser.add_argument("recipe", type=Path, help="a recipe, such as recipes/nano.toml")
+    parser.add_argument("--data", type=Path, required=True, help="folder for the rendered scenes")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and the recipe as used")
+    parser.add_argument("--minutes", type=float, help="length of the run by the clock, instead of the recipe's")
+    parser.add_argument("--resume", action="store_true", help=f"go on from {LAST} in the output folder")
+    parser.add_argument("--processes", type=int, default=1, help="processes that render scenes before the run")
+    parser.add_argument("--threads", type=int, default=0, help="threads to compute with; 0 leaves it to PyTorch")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    cv2.setNumThreads(1)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        train(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"trocar train: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"interrupted; go on with --resume ({options.out / LAST})", file=sys.stderr)
+        return 130
+    return 0
+
+
+def train(options: argparse.Namespace) -> None:
+    """Render what is missing, then train."""
+    recipe = read_recipe(options.recipe)
+    if options.minutes:
+        recipe = replace(recipe, minutes=options.minutes)
+    if recipe.data.get("scenes"):
+        render_scenes(options.data / "scenes", recipe.scenes, options.processes)
+    wanted = [name for name, share in recipe.data.items() if share > 0]
+    sources = {name: open_source(name, None, options.data / "scenes") for name in wanted}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    trainer = Trainer(recipe, mixed(sources, recipe.data), options.out, device)
+    if options.resume:
+        trainer.resume(options.out / LAST)
+    (options.out / "recipe.toml").write_text(recipe_to_toml(recipe), encoding="utf-8")
+    trainer.run()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

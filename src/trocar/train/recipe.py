@@ -1,0 +1,200 @@
+"""Recipes: every setting of a training run as typed data, read from TOML and written beside the results."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a run.
+
+    Args:
+        share: part of the run that it takes; the shares of all stages are scaled to add up to 1.
+        side: of the square images, in pixels.
+        images: images in a step on images.
+        rows: prompts answered for each image.
+        corrections: rounds of correction clicks after the first answer, drawn from 0 to this number.
+        clip_share: share of the steps that train on clips.
+        clip_side: of the square frames of clips, in pixels.
+        clips: clips in a step on clips.
+        frames: frames of a clip; the first one is prompted.
+        objects: objects followed in each clip.
+    """
+
+    share: float = 1.0
+    side: int = 128
+    images: int = 12
+    rows: int = 6
+    corrections: int = 1
+    clip_share: float = 0.0
+    clip_side: int = 128
+    clips: int = 4
+    frames: int = 4
+    objects: int = 2
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """AdamW with a linear warm-up and a cosine down to `final_share` of the learning rate."""
+
+    learning_rate: float = 1e-3
+    final_share: float = 0.02
+    warmup_steps: int = 200
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    average_decay: float = 0.998
+    bf16: bool = False
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the four losses; `focal_gamma` 0 makes the pixel loss a plain cross-entropy.
+
+    SAM 2 was trained with 20 / 1 / 1 / 1 and a focal loss of gamma 2; from scratch on little data the plain
+    cross-entropy learns faster.
+    """
+
+    pixel: float = 2.0
+    dice: float = 1.0
+    iou: float = 0.2
+    presence: float = 0.2
+    focal_gamma: float = 0.0
+
+
+@dataclass(frozen=True)
+class PromptMix:
+    """How often an object is first shown by a box, a click or (in clips) its mask, and how noisy boxes are.
+
+    Args:
+        box_noise: largest shift of a box's corner, in parts of the box's side.
+        part_share: share of objects that are one connected part of a labelled object.
+    """
+
+    box: float = 0.55
+    click: float = 0.45
+    mask: float = 0.15
+    box_noise: float = 0.1
+    part_share: float = 0.15
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run.
+
+    Args:
+        model: "nano" or "tiny-random".
+        seed: of the first weights and of every draw.
+        steps: length of the run in optimiser steps, if `minutes` is 0.
+        minutes: length of the run by the clock; then two runs do not agree to the last bit.
+        workers: parts that a step's batch is cut into, each computed by a thread of its own; 1 for a GPU.
+        data: name of a source (`trocar.train.clips.SOURCES`) -> its share of the samples.
+        scenes: how many synthetic clips are rendered ahead.
+    """
+
+    model: str = "nano"
+    seed: int = 0
+    steps: int = 1000
+    minutes: float = 0.0
+    scenes: int = 1000
+    workers: int = 1
+    data: Mapping[str, float] = field(default_factory=lambda: {"vocalfolds": 0.45, "scenes": 0.5, "nuclei": 0.05})
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    losses: LossWeights = field(default_factory=LossWeights)
+    prompts: PromptMix = field(default_factory=PromptMix)
+    stages: tuple[Stage, ...] = (Stage(),)
+
+    def __post_init__(self) -> None:
+        if not self.stages or min(stage.share for stage in self.stages) <= 0:
+            raise ValueError("a recipe needs at least one stage, each with a share above 0")
+        if self.steps < 1 and self.minutes <= 0:
+            raise ValueError(f"a recipe runs for steps >= 1 or minutes > 0, not {self.steps} and {self.minutes}")
+
+    def stage_at(self, progress: float) -> tuple[int, Stage]:
+        """The number and settings of the stage at `progress` (0 to 1) of the run."""
+        total, reached = sum(stage.share for stage in self.stages), 0.0
+        for index, stage in enumerate(self.stages):
+            reached += stage.share / total
+            if progress < reached:
+                return index, stage
+        return len(self.stages) - 1, self.stages[-1]
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a TOML file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not TOML, a key is unknown (the nearest valid one is named), or a value has the wrong type.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file: give the path of a recipe (*.toml)")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a TOML file: {error}") from error
+    try:
+        recipe: Recipe = _build(Recipe, table, "")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return recipe
+
+
+def recipe_to_toml(recipe: Recipe) -> str:
+    """The recipe as TOML text that `read_recipe` turns into an equal recipe."""
+    return "\n".join(_lines(recipe, "")) + "\n"
+
+
+def _build(kind: Any, table: Mapping[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, n=1, cutoff=0.0)
+            raise ValueError(f"unknown key {where}{key!s}: did you mean {near[0]}? (all: {', '.join(hints)})")
+        values[key] = _convert(hints[key], value, f"{where}{key}")
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if is_dataclass(hint) and isinstance(value, dict):
+        return _build(hint, value, f"{where}.")
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(typing.get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is not None and origin is not types.UnionType and isinstance(value, dict):
+        return {str(key): _convert(float, item, f"{where}.{key}") for key, item in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise ValueError(f"{where} must be {getattr(hint, '__name__', hint)}, not {value!r}")
+
+
+def _lines(value: Any, where: str) -> list[str]:
+    """Plain values first, then sub-tables, as TOML wants it."""
+    items = value.items() if isinstance(value, Mapping) else [(part.name, getattr(value, part.name)) for part in fields(value)]
+    plain, tables = [], []
+    for key, item in items:
+        name = f"{where}{key}"
+        if isinstance(item, tuple):
+            for one in item:
+                tables += ["", f"[[{name}]]", *_lines(one, f"{name}.")]
+        elif is_dataclass(item) or isinstance(item, Mapping):
+            tables += ["", f"[{name}]", *_lines(item, f"{name}.")]
+        else:
+            plain.append(f"{key} = {_literal(item)}")
+    return plain + tables
+
+
+def _literal(value: str | bool | int | float) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value).lower() if isinstance(value, bool) else repr(value)
