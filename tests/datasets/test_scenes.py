@@ -62,15 +62,15 @@ def test_kinds_are_all_drawn() -> None:
 
 def test_objects_leave_and_return_and_are_hidden_in_part() -> None:
     returned = occluded = 0
-    for seed in range(12):
+    for seed in range(30):
         clip = scene(seed, "abdomen", frames=10, size=96)
         for object_id in clip.classes:
             area = (clip.labels == object_id).sum((1, 2))
             present = np.flatnonzero(area)
             returned += len(present) < present[-1] - present[0] + 1
             occluded += area[area > 0].min() < 0.5 * area.max()
-    assert returned >= 2
-    assert occluded >= 5
+    assert returned >= 5
+    assert occluded >= 10
 
 
 def test_two_instruments_of_one_kind_share_a_clip_now_and_then() -> None:

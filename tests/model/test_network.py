@@ -19,12 +19,13 @@ from trocar.model import (
     tiny_random,
 )
 from trocar.model.mask_decoder import stability
+from trocar.model.prompt_encoder import PromptDrawing
 
 
 @pytest.fixture(scope="module")
 def network() -> Network:
     torch.manual_seed(0)
-    return Network(replace(tiny_random(), num_long_term_slots=2)).eval()
+    return Network(replace(tiny_random(), num_long_term_slots=2, dense_prompts=True)).eval()
 
 
 def memory_of(config: NetworkConfig, rows: int, side: int, spatial: int = 3, pointers: int = 2) -> MemoryTokens:
@@ -236,3 +237,20 @@ def test_impossible_sizes_are_refused() -> None:
         replace(NANO, memory_dim=48)
     with pytest.raises(ValueError, match="image_size 250"):
         replace(NANO, image_size=250)
+
+
+def test_a_drawn_prompt_fills_its_box_and_spots_its_clicks() -> None:
+    drawing = PromptDrawing(8)
+    points = torch.tensor([[[15.5, 31.5], [47.5, 63.5]], [[19.5, 11.5], [51.5, 35.5]]])
+    box, clicks = drawing.draw(PromptTensors(points, torch.tensor([[2, 3], [1, 0]])), 64)
+    assert box[:2].abs().max() == 0
+    inside = box[2] > 0.5
+    assert inside[8:16, 4:12].all()  # cells of 4 px: rows 32..63, columns 16..47
+    assert inside.sum() == 8 * 8
+    assert clicks[2].max() == 0
+    assert divmod(int(clicks[0].argmax()), 16) == (2, 4)  # (19.5, 11.5) + 0.5 lies where cells 4 and 5, 2 and 3 meet
+    assert divmod(int(clicks[1].argmax()), 16) == (8, 12)
+
+
+def test_nothing_is_drawn_where_nothing_is_prompted() -> None:
+    assert PromptDrawing(8).draw(no_prompt(3), 64).abs().max() == 0

@@ -80,7 +80,7 @@ def run_speed(
     source: FrameSource,
     frames: int,
     out: Path,
-    advance: Callable[[], object] = lambda: None,
+    report: Callable[[int], object] = lambda done: None,
 ) -> dict[str, Any]:
     """Track one object through `frames` frames of the looped source, write label maps to `out`, and report.
 
@@ -90,7 +90,7 @@ def run_speed(
         source: what is looped.
         frames: how many frames to visit.
         out: a folder for the masks.
-        advance: called after every frame.
+        report: told the number of frames done after each.
     """
     looped, curve, write = LoopedSource(source, frames), Curve(), 0.0
     session = Session(network, looped, memory, SessionOptions())
@@ -105,7 +105,7 @@ def run_speed(
             write += time.perf_counter() - start
             if masks.frame % SAMPLE_EVERY == 0 or masks.frame == frames - 1:
                 curve.note(masks.frame)
-            advance()
+            report(masks.frame + 1)
         seconds = time.perf_counter() - began
     snapshots = session.snapshots.size_bytes
     session.close()

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from trocar.cli.run import progress_bar
+from trocar.cli.run import progress_bars
 from trocar.cli.tables import print_table
 
 
@@ -75,8 +75,15 @@ def measure(options: argparse.Namespace) -> int:
     source = open_source(options.source)
     torch.manual_seed(0)
     network = Network(tiny_random()) if options.random_network else load(options.model, options.device)
-    with tempfile.TemporaryDirectory(prefix="trocar-") as out, progress_bar("tracking", options.frames) as advance:
-        figures = run_speed(network, load_memory(options.memory), source, options.frames, Path(out), advance)
+    with tempfile.TemporaryDirectory(prefix="trocar-") as out, progress_bars() as show:
+        figures = run_speed(
+            network,
+            load_memory(options.memory),
+            source,
+            options.frames,
+            Path(out),
+            lambda done: show("tracking", done, options.frames),
+        )
     _keep(figures, options.out)
     if options.plot:
         plot_curve(figures, options.plot)

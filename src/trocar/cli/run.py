@@ -8,18 +8,28 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from trocar.formats import MaskOutput, write_run_record
 from trocar.frames import Frame, FrameSource
+from trocar.masks import FrameMasks
 from trocar.prompts import PlacedPrompt, prompts_to_json
 
 STATE = "state"  # snapshots and the request of an unfinished run, inside the output folder
@@ -67,6 +77,44 @@ class TimedSource:
         return frame
 
 
+class Clock:
+    """Where the time of a run goes: the loop (decoding, tracking, writing masks), then what is made at the end."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._loop: float | None = None
+        self._writing = 0.0
+        self.frames = 0
+
+    def write(self, writer: MaskOutput, masks: FrameMasks) -> None:
+        """Write one frame and note what it took."""
+        start = time.perf_counter()
+        writer.write(masks)
+        self._writing += time.perf_counter() - start
+        self.frames += 1
+
+    def stop_loop(self) -> None:
+        """All frames are tracked and written; overlays, volumes and documents follow."""
+        self._loop = time.perf_counter() - self._began
+
+    def figures(self, decoding: float) -> dict[str, Any]:
+        """The part of the run's record that clocks know; frames per second are end to end."""
+        total = time.perf_counter() - self._began
+        loop = total if self._loop is None else self._loop
+        seconds = {
+            "decode": decoding,
+            "track": loop - decoding - self._writing,
+            "write": self._writing,
+            "finish": total - loop,
+        }
+        return {
+            "status": "interrupted" if self._loop is None else "finished",
+            "frames_tracked": self.frames,
+            "frames_per_second": round(self.frames / loop, 2),
+            "seconds": {part: round(value, 3) for part, value in seconds.items()},
+        }
+
+
 def run(
     request: Request, source: FrameSource, prompts: list[PlacedPrompt], output: Output, device: str | None = None
 ) -> dict[str, Any]:
@@ -94,28 +142,29 @@ def run(
     for placed in prompts:
         session.add(placed.prompt, frame=placed.frame, object_id=placed.object_id)
     # From here on the request is known to be good; nothing was written before.
-    writer = MaskOutput(output.folder, source, output.formats, output.resume)
-    if not output.resume:
-        shutil.rmtree(state, ignore_errors=True)
-        write_run_record(state / REQUEST, asked)
-    timed.seconds = 0.0  # decoding for the prompts is not part of tracking
-    record = _record(request, prompts, source, network.config.image_size)
-    clock, done, began = {"write": 0.0}, 0, time.perf_counter()
-    try:
+    with progress_bars() as show:
+        writer = MaskOutput(output.folder, source, output.formats, output.resume, show)
+        if not output.resume:
+            shutil.rmtree(state, ignore_errors=True)
+            write_run_record(state / REQUEST, asked)
         propagation = session.propagate(request.direction, resume=output.resume)
-        with writer, progress_bar("tracking", len(propagation)) as advance:
-            for masks in propagation:
-                start = time.perf_counter()
-                writer.write(masks)
-                clock["write"] += time.perf_counter() - start
-                done += 1
-                advance()
-            clock["loop"] = time.perf_counter() - began
-    finally:
-        clock["total"] = time.perf_counter() - began
-        clock["decode"] = timed.seconds
-        record |= _measured(clock, done, session.snapshots.size_bytes, request.snapshot_every)
-        write_run_record(output.folder / "run.json", record)
+        timed.seconds = 0.0  # decoding for the prompts is not part of tracking
+        clock = Clock()
+        record = _record(request, prompts, source, network.config.image_size)
+        try:
+            with writer:
+                for masks in propagation:
+                    clock.write(writer, masks)
+                    show("tracking", clock.frames, len(propagation))
+                clock.stop_loop()
+        finally:
+            snapshots = session.snapshots.size_bytes / max(clock.frames, 1)
+            record |= clock.figures(timed.seconds) | {
+                "peak_memory_mb": round(peak_memory_mb()),
+                "snapshot_bytes_per_frame": round(snapshots),
+                "replayed_frames_at_most": request.snapshot_every - 1,
+            }
+            write_run_record(output.folder / "run.json", record)
     record["outputs"] = [str(path) for path in writer.paths]
     write_run_record(output.folder / "run.json", record)
     shutil.rmtree(state)
@@ -152,28 +201,6 @@ def _record(request: Request, prompts: list[PlacedPrompt], source: FrameSource, 
     }
 
 
-def _measured(clock: dict[str, float], done: int, snapshots: int, every: int) -> dict[str, Any]:
-    """Frames per second are end to end: decoding, tracking and writing the masks; `finish` makes the overlay and such."""
-    loop = clock.get("loop", clock["total"])
-    seconds = {
-        "decode": clock["decode"],
-        "track": loop - clock["decode"] - clock["write"],
-        "write": clock["write"],
-        "finish": clock["total"] - loop,
-    }
-    return {
-        "status": "finished" if "loop" in clock else "interrupted",
-        "frames_tracked": done,
-        "frames_per_second": round(done / loop, 2),
-        "seconds": {part: round(value, 3) for part, value in seconds.items()},
-        "peak_memory_mb": round(peak_memory_mb()),
-        "snapshots": {
-            "bytes_per_frame": round(snapshots / done) if done else 0,
-            "replayed_frames_at_most": every - 1,
-        },
-    }
-
-
 def peak_memory_mb() -> float:
     """The largest resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -187,9 +214,15 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Any]:
-    """A bar on stderr with frames per second and time left; gives the function that advances it by one."""
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on stderr with frames per second and time left; gives show(what, done, total)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield show

@@ -142,7 +142,7 @@ class Instrument:
     @staticmethod
     def _absence(rng: np.random.Generator, duration: float) -> Motion:
         """How far the instrument is withdrawn, 0 to 1: it comes and goes once or twice in a clip."""
-        period, phase = max(12.0, duration * rng.uniform(0.6, 1.8)), rng.uniform(0, 2 * np.pi)
+        period, phase = max(12.0, duration * rng.uniform(0.4, 1.4)), rng.uniform(0, 2 * np.pi)
         bias = rng.uniform(-0.4, 0.8)
         return lambda time: float(np.clip(3 * (np.sin(2 * np.pi * time / period + phase) - bias), 0, 1))
 

@@ -99,8 +99,10 @@ def _things(rng: np.random.Generator, canvas: Canvas, duration: float, generic: 
         radius = size * rng.uniform(0.04, 0.25)
         side = int(radius * 4.5)
         mask = any_shape(rng, side, np.full(2, side / 2), radius)
-        object_id = canvas.add("thing") if rng.random() < 0.9 else 0
-        things.append(Drifter(rng, object_id, sprite_of(rng, mask, _loose_material(rng, generic)), size))
+        name = "thing" if generic else ("gauze", "gauze", "plastic", "clot", "drape")[rng.integers(5)]
+        material = any_material(rng) if generic else varied(rng, OBJECTS[name])
+        object_id = canvas.add(name) if rng.random() < 0.9 else 0
+        things.append(Drifter(rng, object_id, sprite_of(rng, mask, material), size))
     if rng.random() < 0.08:
         things.append(Drifter(rng, canvas.add("thread"), thread(rng, size), size))
     kinds = list(TOOLS)
@@ -111,12 +113,6 @@ def _things(rng: np.random.Generator, canvas: Canvas, duration: float, generic: 
         if rng.random() < 0.6:  # otherwise the next one is a look-alike of the same kind
             kind = kinds[rng.integers(len(kinds))]
     return things
-
-
-def _loose_material(rng: np.random.Generator, generic: bool) -> Material:
-    if generic:
-        return any_material(rng)
-    return varied(rng, OBJECTS[("gauze", "gauze", "plastic", "clot", "drape")[rng.integers(5)]])
 
 
 def _region(rng: np.random.Generator, canvas: Canvas) -> NDArray[np.uint8]:

@@ -101,13 +101,9 @@ def j_and_f(
             f"truth {truth.shape} and prediction {prediction.shape} must have one shape (frames, rows, columns)"
         )
     frames = range(1, len(truth) - 1) if rules.skip_ends else range(len(truth))
-    starts = (
-        _starts_davis(truth, prediction, frames)
-        if rules.first_frame_objects
-        else _starts_sa_v(truth, prediction, frames)
-    )
+    find_starts = _starts_davis if rules.first_frame_objects else _starts_sa_v
     scores: dict[object, ObjectScore] = {}
-    for number, start in starts.items():
+    for number, start in find_starts(truth, prediction, frames).items():
         after_prompt = (prompt_frames or {}).get(number, -1) + 1
         counted = tuple(frame for frame in frames if frame >= max(start, after_prompt))
         if counted:

@@ -131,6 +131,11 @@ class ImageEncoder(nn.Module):
         stride4, stride8, stride16, stride32 = levels
         return stride4, stride8, stride16 + F.interpolate(stride32, scale_factor=2.0, mode="nearest")
 
+    def prepare_training(self) -> None:
+        """Draw the coarse maps small: in a fresh network they would drown the position codes that prompts work by."""
+        for lateral in (self.laterals[2], self.laterals[3]):
+            lateral.weight.data *= 0.2
+
     def _positions(self, height: int, width: int) -> Tensor:
         """(1, H, W, C): the stored map resized, plus the window's own map repeated (Bolya et al. 2023)."""
         whole = F.interpolate(self.position.float(), size=(height, width), mode="bicubic")

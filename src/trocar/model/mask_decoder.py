@@ -95,8 +95,16 @@ class MaskDecoder(nn.Module):
         weights = torch.stack([self.mask_heads[i](tokens[:, i]) for i in which], dim=1)
         return torch.unflatten(weights @ image.flatten(2), 2, image.shape[2:])
 
-    def soften(self) -> None:
-        """Draw the last layer of each mask head small: a fresh network's logits stay where losses have a slope."""
+    def prepare_training(self) -> None:
+        """Weights that a fresh network learns from quickly.
+
+        The last layer of each mask head is small, so that logits stay where losses have a slope. Where tokens and
+        image attend to each other, queries and keys start as the same projection: then a place attends to what lies
+        near it from the first step, and need not find out first what its position code means.
+        """
+        between = [attention for layer in self.layers for attention in (layer.token_to_image, layer.image_to_token)]
+        for attention in (*between, self.final_attention):
+            attention.k_proj.load_state_dict(attention.q_proj.state_dict())
         for name, weight in self.mask_heads.named_parameters():
             if name.endswith("layers.2.weight"):
                 nn.init.xavier_uniform_(weight, gain=0.3)

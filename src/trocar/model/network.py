@@ -39,7 +39,8 @@ class Network(nn.Module):
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         nn.init.trunc_normal_(self.absent_pointer, std=0.02)
         self.apply(_initialise)
-        self.mask_decoder.soften()
+        self.image_encoder.prepare_training()
+        self.mask_decoder.prepare_training()
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """(F, 3, S, S) normalised images -> features. S must be a multiple of 32."""
@@ -83,7 +84,7 @@ class Network(nn.Module):
         """
         height, width = fused.shape[-2:]
         encoder, decoder = self.prompt_encoder, self.mask_decoder
-        dense = fused + encoder.mask(prompts.mask_logits, height, width)
+        dense = fused + encoder.dense(prompts, height, width)
         tokens, image, iou, score = decoder(
             dense, stride4, stride8, encoder.points(prompts, 16 * width), encoder.grid(height, width)
         )

@@ -14,6 +14,7 @@ from trocar.model.tensors import PromptTensors
 
 KINDS = 4  # negative click, positive click, a box's upper left and its lower right corner
 MASK_WIDTHS = (4, 16)
+FREQUENCY_SCALE = 0.5  # SAM draws with 1; places twice as alike are learned from scratch sooner
 
 
 class PromptEncoder(nn.Module):
@@ -24,7 +25,7 @@ class PromptEncoder(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         dim = config.hidden_dim
-        self.register_buffer("frequencies", torch.randn(2, dim // 2))
+        self.register_buffer("frequencies", FREQUENCY_SCALE * torch.randn(2, dim // 2))
         self.point_codes = nn.ParameterList(nn.Parameter(torch.randn(1, dim)) for _ in range(KINDS))
         self.not_a_point = nn.Parameter(torch.randn(1, dim))
         self.no_mask = nn.Parameter(torch.empty(1, dim))
@@ -33,6 +34,7 @@ class PromptEncoder(nn.Module):
         self.mask_conv1, self.mask_norm1 = nn.Conv2d(1, narrow, 2, stride=2), ChannelNorm(narrow)
         self.mask_conv2, self.mask_norm2 = nn.Conv2d(narrow, wide, 2, stride=2), ChannelNorm(wide)
         self.mask_projection = nn.Conv2d(wide, dim, 1)
+        self.drawing = PromptDrawing(dim) if config.dense_prompts else None
 
     def positions(self, places: Tensor) -> Tensor:
         """Code places given as (..., 2) fractions (x, y) of the image's side -> (..., D)."""
@@ -60,6 +62,11 @@ class PromptEncoder(nn.Module):
         codes = torch.cat((*self.point_codes, self.not_a_point))[kinds]  # kind -1 reads the last row
         return torch.where((kinds >= 0)[..., None], self.positions(places) + codes, codes)
 
+    def dense(self, prompts: PromptTensors, height: int, width: int) -> Tensor:
+        """What is added to the (R, D, height, width) features: the mask prompt, and the drawing of the points."""
+        mask = self.mask(prompts.mask_logits, height, width)
+        return mask if self.drawing is None else mask + self.drawing(prompts, 16 * width)
+
     def mask(self, logits: Tensor | None, height: int, width: int) -> Tensor:
         """(R, 1, 4 * height, 4 * width) logits -> (R, D, height, width); None -> (1, D, 1, 1), to be broadcast."""
         if logits is None:
@@ -72,3 +79,39 @@ class PromptEncoder(nn.Module):
         x = F.gelu(self.mask_norm1(self.mask_conv1(logits.to(self.no_mask.dtype))))
         out: Tensor = self.mask_projection(F.gelu(self.mask_norm2(self.mask_conv2(x))))
         return out
+
+
+class PromptDrawing(nn.Module):
+    """Boxes and clicks drawn at a quarter of the input's size: a filled box, and a spot for each kind of click."""
+
+    WIDTH = 32
+    SPOT = 1 / 32  # standard deviation of a click's spot, as a part of the input's side
+    EDGE_PX = 2.0  # softness of a box's edge
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(3, self.WIDTH, 2, stride=2), ChannelNorm(self.WIDTH)
+        self.conv2, self.norm2 = nn.Conv2d(self.WIDTH, self.WIDTH, 2, stride=2), ChannelNorm(self.WIDTH)
+        self.projection = nn.Conv2d(self.WIDTH, dim, 1)
+
+    def forward(self, prompts: PromptTensors, side: int) -> Tensor:
+        """-> (R, D, side / 16, side / 16)."""
+        drawn = self.draw(prompts, side).to(self.projection.weight.dtype)
+        x = F.gelu(self.norm1(self.conv1(drawn)))
+        out: Tensor = self.projection(F.gelu(self.norm2(self.conv2(x))))
+        return out
+
+    def draw(self, prompts: PromptTensors, side: int) -> Tensor:
+        """(R, 3, side / 4, side / 4) in 0..1: positive clicks, negative clicks, the box."""
+        centres = (torch.arange(side // 4, device=prompts.points.device) + 0.5) * 4
+        x, y = (prompts.points.float() + 0.5).unbind(-1)
+        dx, dy = centres - x[..., None], centres - y[..., None]  # (R, K, side / 4)
+        spread = 2 * (self.SPOT * side) ** 2
+        spots = torch.exp(-dy.square() / spread)[..., :, None] * torch.exp(-dx.square() / spread)[..., None, :]
+        after = (dy / self.EDGE_PX).sigmoid()[..., :, None] * (dx / self.EDGE_PX).sigmoid()[..., None, :]
+        before = (-dy / self.EDGE_PX).sigmoid()[..., :, None] * (-dx / self.EDGE_PX).sigmoid()[..., None, :]
+
+        def of_kind(kind: int, maps: Tensor) -> Tensor:
+            return (maps * (prompts.labels == kind)[..., None, None]).amax(dim=1)
+
+        return torch.stack((of_kind(1, spots), of_kind(0, spots), of_kind(2, after) * of_kind(3, before)), dim=1)

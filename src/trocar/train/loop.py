@@ -161,7 +161,8 @@ class Trainer:
             torch.set_num_threads(1)
         rng = np.random.default_rng((*batch.seed, part))
         stage = self.recipe.stages[batch.stage]
-        lesson = Lesson(self.recipe.prompts, self.recipe.losses, int(rng.integers(stage.corrections + 1)))
+        corrections = int(rng.integers(stage.corrections + 1))
+        lesson = Lesson(self.recipe.prompts, self.recipe.losses, stage.boxes, corrections)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.optimiser.bf16):
             losses = (clip_losses if batch.clips else image_losses)(self.network, batch.parts[part], lesson, rng)
         reached = losses.pop("reached")

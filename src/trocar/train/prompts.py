@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trocar.track.prompt_input import PromptInput
-from trocar.train.recipe import PromptMix
 
 Mask = NDArray[np.bool_]
 
@@ -17,16 +16,16 @@ TIGHT_SHARE = 0.4  # of the boxes are exact
 CENTRE_SHARE = 0.5  # of the clicks sit in the middle of the largest error, the others anywhere in it
 
 
-def first_prompt(mask: Tensor, rng: np.random.Generator, mix: PromptMix, whole: bool) -> PromptInput:
-    """Show an object of (S, S) bool for the first time: by a box, by a click or, if `whole` allows it, by its mask."""
-    chance = np.array([mix.box, mix.click, mix.mask if whole else 0.0])
-    match int(rng.choice(3, p=chance / chance.sum())):
-        case 0:
-            return box_prompt(mask.numpy(), rng, mix.box_noise)
-        case 1:
-            return click_prompt(mask.numpy(), rng)
-        case _:
-            return PromptInput(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long), mask=mask)
+def first_prompt(mask: Tensor, rng: np.random.Generator, boxes: float, noise: float) -> PromptInput:
+    """Show an object of (S, S) bool for the first time: by a box (share `boxes`) or by a click."""
+    if rng.random() < boxes:
+        return box_prompt(mask.numpy(), rng, noise)
+    return click_prompt(mask.numpy(), rng)
+
+
+def mask_prompt(mask: Tensor) -> PromptInput:
+    """Show an object by its (S, S) bool mask."""
+    return PromptInput(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long), mask=mask)
 
 
 def box_prompt(mask: Mask, rng: np.random.Generator, noise: float) -> PromptInput:

@@ -21,6 +21,7 @@ class Stage:
         side: of the square images, in pixels.
         images: images in a step on images.
         rows: prompts answered for each image.
+        boxes: share of first prompts that are boxes; the others are clicks.
         corrections: rounds of correction clicks after the first answer, drawn from 0 to this number.
         clip_share: share of the steps that train on clips.
         clip_side: of the square frames of clips, in pixels.
@@ -33,6 +34,7 @@ class Stage:
     side: int = 128
     images: int = 12
     rows: int = 6
+    boxes: float = 0.55
     corrections: int = 1
     clip_share: float = 0.0
     clip_side: int = 128
@@ -71,15 +73,14 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class PromptMix:
-    """How often an object is first shown by a box, a click or (in clips) its mask, and how noisy boxes are.
+    """How objects are shown.
 
     Args:
+        mask: share of the objects in clips that are first shown by their mask.
         box_noise: largest shift of a box's corner, in parts of the box's side.
         part_share: share of objects that are one connected part of a labelled object.
     """
 
-    box: float = 0.55
-    click: float = 0.45
     mask: float = 0.15
     box_noise: float = 0.1
     part_share: float = 0.15

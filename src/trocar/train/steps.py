@@ -21,7 +21,7 @@ from trocar.track.rows import Task
 from trocar.track.track import Track
 from trocar.train.clips import Sample, image_batch
 from trocar.train.losses import Guess, as_truth, row_losses
-from trocar.train.prompts import corrected, first_prompt, with_previous
+from trocar.train.prompts import corrected, first_prompt, mask_prompt, with_previous
 from trocar.train.recipe import LossWeights, PromptMix
 
 # The two rules of the released predictor that its training does without: they cut gradients.
@@ -33,11 +33,13 @@ class Lesson:
     """How a step is taught.
 
     Args:
+        boxes: share of first prompts that are boxes.
         corrections: rounds of correction clicks on images.
     """
 
     prompts: PromptMix
     losses: LossWeights
+    boxes: float = 0.5
     corrections: int = 0
 
 
@@ -86,7 +88,7 @@ def image_losses(
     image = [index for index, sample in enumerate(samples) for _ in sample.masks]
     masks = torch.cat([sample.masks[:, 0] for sample in samples])
     valid = torch.cat([sample.valid[:1] for sample in samples])[image]
-    prompts = [first_prompt(mask, rng, lesson.prompts, whole=False) for mask in masks]
+    prompts = [first_prompt(mask, rng, lesson.boxes, lesson.prompts.box_noise) for mask in masks]
     chosen = list(range(len(prompts)))
     tally, visit = Tally.empty(), Visit(0, 0)
     for turn in range(lesson.corrections + 1):
@@ -119,6 +121,12 @@ def best_logits(outcome: Outcome) -> Tensor:
     return outcome.decoded.masks[0, int(outcome.decoded.iou[0].argmax())].detach()
 
 
+def _first_in_clip(mask: Tensor, lesson: Lesson, rng: np.random.Generator) -> PromptInput:
+    if rng.random() < lesson.prompts.mask:
+        return mask_prompt(mask)
+    return first_prompt(mask, rng, lesson.boxes, lesson.prompts.box_noise)
+
+
 def clip_losses(
     network: Network, samples: Sequence[Sample], lesson: Lesson, rng: np.random.Generator
 ) -> dict[str, Tensor]:
@@ -133,7 +141,7 @@ def clip_losses(
     masks = torch.cat([sample.masks for sample in samples])
     valid = torch.stack([sample.valid for sample in samples])[clip]
     tracks = [Track(row, Recent()) for row in range(len(clip))]
-    prompts = [first_prompt(mask[0], rng, lesson.prompts, whole=True) for mask in masks]
+    prompts = [_first_in_clip(mask[0], lesson, rng) for mask in masks]
     tally = Tally.empty()
     for frame in range(frames):
         visit, image = Visit(frame, frame), [index * frames + frame for index in clip]
