@@ -1,4 +1,4 @@
-"""Segment a structure of a NIfTI volume from a box on one slice, both ways: organ_in_a_volume.py VOLUME X0,Y0,X1,Y1 SLICE OUT"""
+"""Segment a structure from a box on one slice, both ways: organ_in_a_volume.py VOLUME X0,Y0,X1,Y1 SLICE OUT"""
 
 import sys
 

@@ -16,14 +16,13 @@ if TYPE_CHECKING:
     from trocar.geometry import Geometry
     from trocar.load import load, load_memory
     from trocar.masks import FrameMasks
-    from trocar.prompts import Box, ClassPrompt, MaskPrompt, Point, Scribble
+    from trocar.prompts import Box, MaskPrompt, Point, Scribble
     from trocar.track.session import Session
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Box",
-    "ClassPrompt",
     "FrameMasks",
     "Geometry",
     "MaskPrompt",
@@ -39,7 +38,6 @@ __all__ = [
 
 _HOMES = {
     "Box": "trocar.prompts",
-    "ClassPrompt": "trocar.prompts",
     "FrameMasks": "trocar.masks",
     "Geometry": "trocar.geometry",
     "MaskPrompt": "trocar.prompts",

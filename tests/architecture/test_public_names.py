@@ -13,7 +13,6 @@ import trocar
 
 PUBLIC = {
     "Box": "trocar.prompts.prompt",
-    "ClassPrompt": "trocar.prompts.prompt",
     "FrameMasks": "trocar.masks.frame_masks",
     "Geometry": "trocar.geometry",
     "MaskPrompt": "trocar.prompts.prompt",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trocar.geometry import Geometry
-from trocar.prompts import Box, ClassPrompt, MaskPrompt, Point, Scribble, check_prompt
+from trocar.prompts import Box, MaskPrompt, Point, Scribble, check_prompt
 
 GEOMETRY = Geometry((40, 60))
 
@@ -14,7 +14,6 @@ GEOMETRY = Geometry((40, 60))
         Point(59.5, 39),
         Scribble(((0, 0), (60, 40))),
         MaskPrompt(np.ones((40, 60), np.bool_)),
-        ClassPrompt("grasper"),
     ],
 )
 def test_what_fits_passes(prompt):

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from trocar.prompts import (
     Box,
-    ClassPrompt,
     MaskPrompt,
     PlacedPrompt,
     Point,
@@ -56,7 +55,6 @@ PROMPT = st.one_of(
     st.builds(Point, COORDINATE, COORDINATE, st.booleans()),
     st.builds(lambda x, y, w, h: Box(x, y, x + w + 1, y + h + 1), *[COORDINATE] * 4),
     st.builds(Scribble, st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1).map(tuple), st.booleans()),
-    st.builds(ClassPrompt, st.text(min_size=1)),
 )
 
 
@@ -92,7 +90,6 @@ def test_json_leaves_out_what_is_usual():
         ('{"point": [1, Infinity]}', "point must be"),
         ('{"scribble": []}', "at least one point"),
         ('{"scribble": 4}', "scribble must be"),
-        ('{"class": ""}', "class must be"),
         ('{"mask": "tool.png"}', "run-length code"),
         ('{"mask": {"size": [2, 2], "counts": "zz"}}', "damaged"),
         ('{"mask": {"size": 4, "counts": "04"}}', "prompt 0"),

@@ -8,7 +8,6 @@ matter here.
 from __future__ import annotations
 
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from trocar.formats import MaskOutput
@@ -66,10 +66,16 @@ class Curve:
 
 
 def resident_mb() -> float:
-    """Resident memory of this process now, in MiB; its peak so far where the system does not say."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text(encoding="ascii").split()[1]) * resource.getpagesize() / (1 << 20)
+    """Resident memory of this process now, in MiB."""
+    return float(psutil.Process().memory_info().rss) / (1 << 20)
+
+
+def peak_memory_mb() -> float:
+    """The largest resident memory of this process so far, in MiB."""
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset) / (1 << 20)
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 

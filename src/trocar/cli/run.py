@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from trocar.bench.speed import peak_memory_mb
 from trocar.formats import MaskOutput, write_run_record
 from trocar.frames import Frame, FrameSource
 from trocar.masks import FrameMasks
@@ -199,12 +198,6 @@ def _record(request: Request, prompts: list[PlacedPrompt], source: FrameSource, 
         "versions": {"trocar": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": {"system": platform.platform(), "threads": torch.get_num_threads()},
     }
-
-
-def peak_memory_mb() -> float:
-    """The largest resident memory of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 
 
 class _Rate(ProgressColumn):

@@ -123,8 +123,9 @@ def segment(options: argparse.Namespace) -> int:
         return 0
     seconds = record["seconds"]
     print(
-        f"{record['frames_tracked']} frames at {record['frames_per_second']} frames/s (decode {seconds['decode']:.1f} s, "
-        f"track {seconds['track']:.1f} s, write {seconds['write'] + seconds['finish']:.1f} s), "
+        f"{record['frames_tracked']} frames at {record['frames_per_second']} frames/s "
+        f"(decode {seconds['decode']:.1f} s, track {seconds['track']:.1f} s, write {seconds['write']:.1f} s, "
+        f"finish {seconds['finish']:.1f} s), "
         f"peak memory {record['peak_memory_mb']} MB"
     )
     for path_written in record["outputs"]:

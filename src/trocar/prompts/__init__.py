@@ -1,4 +1,4 @@
-"""How a user says "this": points, boxes, scribbles, masks and class names."""
+"""How a user says "this": points, boxes, scribbles and masks."""
 
 from trocar.prompts.check import check_prompt
 from trocar.prompts.clicks import center_click, jittered_box, tight_box, uniform_click
@@ -10,11 +10,10 @@ from trocar.prompts.parse import (
     prompts_from_json,
     prompts_to_json,
 )
-from trocar.prompts.prompt import Box, ClassPrompt, MaskPrompt, Point, Prompt, Scribble
+from trocar.prompts.prompt import Box, MaskPrompt, Point, Prompt, Scribble
 
 __all__ = [
     "Box",
-    "ClassPrompt",
     "MaskPrompt",
     "PlacedPrompt",
     "Point",

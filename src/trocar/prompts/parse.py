@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trocar.masks.rle import from_rle, to_rle
-from trocar.prompts.prompt import Box, ClassPrompt, MaskPrompt, Point, Prompt, Scribble
+from trocar.prompts.prompt import Box, MaskPrompt, Point, Prompt, Scribble
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def prompts_from_json(text: str) -> list[PlacedPrompt]:
     """Prompts from a JSON list with one entry for each, in order.
 
     An entry has "object" (1 if left out), "frame" (0 if left out) and one of "box": [x0, y0, x1, y1],
-    "point": [x, y], "scribble": [[x, y], ...], "mask": COCO RLE {"size": [rows, columns], "counts": ...} or
-    "class": name; point and scribble also "positive" (true if left out).
+    "point": [x, y], "scribble": [[x, y], ...] or "mask": COCO RLE {"size": [rows, columns], "counts": ...}; point and
+    scribble also "positive" (true if left out).
 
     Raises:
         ValueError: the text is no such list; the message names the entry, counted from 0.
@@ -92,10 +92,10 @@ def prompts_to_json(prompts: Sequence[PlacedPrompt]) -> str:
 def _placed(entry: object) -> PlacedPrompt:
     if not isinstance(entry, dict):
         raise ValueError("it must be an object with the keys object, frame and a prompt")
-    kinds = [kind for kind in ("box", "point", "scribble", "mask", "class") if kind in entry]
+    kinds = [kind for kind in ("box", "point", "scribble", "mask") if kind in entry]
     allowed = {"object", "frame", *kinds, *(("positive",) if kinds in (["point"], ["scribble"]) else ())}
     if len(kinds) != 1 or set(entry) - allowed:
-        raise ValueError(f"it needs one of box, point, scribble, mask and class, and has {', '.join(map(str, entry))}")
+        raise ValueError(f"it needs one of box, point, scribble and mask, and has {', '.join(map(str, entry))}")
     return PlacedPrompt(
         _prompt(kinds[0], entry), _whole(entry.get("frame", 0), "frame", 0), _whole(entry.get("object", 1), "object", 1)
     )
@@ -103,10 +103,6 @@ def _placed(entry: object) -> PlacedPrompt:
 
 def _prompt(kind: str, entry: dict[str, object]) -> Prompt:
     value = entry[kind]
-    if kind == "class":
-        if not isinstance(value, str) or not value:
-            raise ValueError("class must be a name")
-        return ClassPrompt(value)
     if kind == "mask":
         if not isinstance(value, dict) or not {"size", "counts"} <= set(value):
             raise ValueError("mask must be a COCO run-length code with size and counts")
@@ -135,8 +131,6 @@ def _entry(prompt: Prompt) -> dict[str, object]:
             return {"scribble": [list(place) for place in points], "positive": positive}
         case MaskPrompt():
             return {"mask": to_rle(prompt.mask)}
-        case ClassPrompt(name):
-            return {"class": name}
 
 
 def _numbers(values: object, count: int, otherwise: str) -> list[float]:

@@ -57,11 +57,4 @@ class MaskPrompt:
             raise ValueError(f"a mask prompt is a 2-D bool array, not {self.mask.dtype} of shape {self.mask.shape}")
 
 
-@dataclass(frozen=True)
-class ClassPrompt:
-    """The object by the name of its class."""
-
-    name: str
-
-
-Prompt = Point | Box | Scribble | MaskPrompt | ClassPrompt
+Prompt = Point | Box | Scribble | MaskPrompt

@@ -1,0 +1,66 @@
+"""Simulated prompts say what a person could have said about the mask."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trocar.train.prompts import box_prompt, click_prompt, corrected, first_prompt, with_previous
+
+
+def square(side: int = 32) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    mask = np.zeros((side, side), bool)
+    mask[8:20, 4:12] = True
+    return mask
+
+
+@given(seed=st.integers(0, 10_000))
+def test_boxes_are_tight_up_to_the_noise(seed: int) -> None:
+    prompt = box_prompt(square(), np.random.default_rng(seed), noise=0.1)
+    assert prompt.labels.tolist() == [2, 3]
+    error = (prompt.points - torch.tensor([[4.0, 8.0], [11.0, 19.0]])).abs()
+    assert (error <= torch.tensor([0.8, 1.2]) + 1e-4).all()
+
+
+@given(seed=st.integers(0, 10_000))
+def test_clicks_lie_on_the_object(seed: int) -> None:
+    prompt = click_prompt(square(), np.random.default_rng(seed))
+    ((x, y),) = prompt.points.long().tolist()
+    assert square()[y, x]
+    assert prompt.labels.tolist() == [1]
+
+
+@given(seed=st.integers(0, 10_000))
+def test_corrections_lie_on_errors_and_say_which_way(seed: int) -> None:
+    truth, guess, valid = square(), np.roll(square(), 5, 1), np.ones((32, 32), bool)
+    valid[8:12] = False
+    first = click_prompt(truth, np.random.default_rng(seed))
+    better = corrected(first, truth, guess, valid, np.random.default_rng(seed))
+    assert better is not None
+    assert torch.equal(better.points[:1], first.points)
+    x, y = better.points[-1].long().tolist()
+    assert truth[y, x] != guess[y, x]
+    assert valid[y, x]
+    assert bool(better.labels[-1]) == truth[y, x]
+
+
+def test_a_perfect_guess_needs_no_correction() -> None:
+    rng = np.random.default_rng(0)
+    prompt = click_prompt(square(), rng)
+    assert corrected(prompt, square(), square(), np.ones((32, 32), bool), rng) is None
+
+
+def test_the_share_of_boxes_is_kept() -> None:
+    rng = np.random.default_rng(0)
+    kinds = [len(first_prompt(torch.from_numpy(square()), rng, 0.7, 0.1).labels) == 2 for _ in range(1000)]
+    assert np.mean(kinds) == pytest.approx(0.7, abs=0.05)
+
+
+def test_previous_logits_carry_no_gradient() -> None:
+    logits = torch.zeros(8, 8, requires_grad=True)
+    prompt = with_previous(click_prompt(square(), np.random.default_rng(0)), logits)
+    assert prompt.previous is not None
+    assert not prompt.previous.requires_grad
