@@ -1,6 +1,6 @@
 import numpy as np
 
-from trocar.masks import fill_holes, largest_piece, remove_specks
+from trocar.masks import FrameMasks, fill_holes, remove_specks, tidied
 
 
 def picture(*rows):
@@ -35,14 +35,17 @@ def test_specks_below_the_area_are_removed():
     assert not kept[:, 6].any()
 
 
-def test_the_largest_piece_stays():
-    assert largest_piece(SHAPE).sum() == 16
-    assert largest_piece(picture("#..", ".#.", "..#")).all() == picture("#..", ".#.", "..#").all()
-    assert (largest_piece(picture("#.#")) == picture("#..")).all()
+def test_prompted_masks_are_left_alone():
+    frame = FrameMasks(3, {1: SHAPE, 2: SHAPE}, {1: 0.5}, prompted=frozenset({2}))
+    tidy = tidied(frame, holes_px=4, specks_px=3)
+    assert (tidy.masks[1] == remove_specks(fill_holes(SHAPE, 4), 3)).all()
+    assert tidy.masks[1].sum() == 5 * 4
+    assert (tidy.masks[2] == SHAPE).all()
+    assert (tidy.frame, tidy.scores, tidy.prompted) == (3, {1: 0.5}, frozenset({2}))
 
 
 def test_empty_and_full_masks_pass():
     empty, full = np.zeros((3, 3), np.bool_), np.ones((3, 3), np.bool_)
-    for tidy in (lambda mask: fill_holes(mask, 5), lambda mask: remove_specks(mask, 5), largest_piece):
+    for tidy in (lambda mask: fill_holes(mask, 5), lambda mask: remove_specks(mask, 5)):
         assert not tidy(empty).any()
         assert tidy(full).all()

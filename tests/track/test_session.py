@@ -239,3 +239,19 @@ def test_the_callers_code_does_not_run_in_inference_mode(make: Maker) -> None:
 def test_bad_input_names_cause_and_remedy(make: Maker, call: Callable[[Session], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(make())
+
+
+def test_an_answered_prompt_takes_its_pixels_from_tracked_objects_memory(make: Maker) -> None:
+    mask = np.zeros((ROWS, COLUMNS), np.bool_)
+    mask[10:50, 10:60] = True
+    memories = []
+    for prompted_later in (False, True):
+        session = make(non_overlap=True)
+        session.add(MaskPrompt(mask), object_id=1)
+        if prompted_later:
+            session.add(MaskPrompt(np.ones((ROWS, COLUMNS), np.bool_)), object_id=2, frame=1)
+        list(session.propagate(stop=1))
+        tracked = next(entry for entry in session.tracks[1].entries.values() if entry.time == 1)
+        assert tracked.spatial is not None
+        memories.append(tracked.spatial)
+    assert not torch.equal(*memories)

@@ -9,9 +9,12 @@ runs forward, and is scored on the frames after it (SA-V's J and F, ends not ski
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,8 +74,7 @@ def score_images(network: Network, clips: Iterable[Clip]) -> ImageScores:
     for clip in clips:
         session = Session(network, ArraySource(clip.images, clip.name), NoMemory())
         for frame, name, truth in object_frames(clip):
-            ignore = None if clip.ignore is None else clip.ignore[frame]
-            scores.add("box", _iou(truth, _ask(session, frame, name, tight_box(truth)), ignore))
+            scores.add("box", _iou(truth, _ask(session, frame, name, tight_box(truth))))
             session.remove(name)
             guess: Mask | None = None
             for count in range(1, max(CLICKS) + 1):
@@ -80,7 +82,7 @@ def score_images(network: Network, clips: Iterable[Clip]) -> ImageScores:
                 if click is not None:  # None: the mask is perfect already
                     guess = _ask(session, frame, name, click)
                 if count in CLICKS and guess is not None:
-                    scores.add(f"{count} click{'s' if count > 1 else ''}", _iou(truth, guess, ignore))
+                    scores.add(f"{count} click{'s' if count > 1 else ''}", _iou(truth, guess))
             session.remove(name)
         session.close()
     return scores
@@ -108,16 +110,24 @@ def score_tracking(network: Network, clips: Iterable[Clip], memory: Callable[[],
     return pooled(scores)
 
 
-def score_image_baselines(clips: Iterable[Clip]) -> dict[str, ImageScores]:
-    """The filled box, and GrabCut from the same box."""
+def score_image_baselines(clips: Sequence[Clip]) -> dict[str, ImageScores]:
+    """The filled box, and GrabCut from the same box; clips are shared among the machine's cores."""
     scores = {"filled box": ImageScores(), "GrabCut": ImageScores()}
-    for clip in clips:
-        for frame, _, truth in object_frames(clip):
-            ignore = None if clip.ignore is None else clip.ignore[frame]
-            box = tight_box(truth)
-            scores["filled box"].add("box", _iou(truth, filled_box(clip.images[frame], box), ignore))
-            scores["GrabCut"].add("box", _iou(truth, grabcut(clip.images[frame], box), ignore))
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for ious in pool.map(_box_baselines, clips):
+            for method, values in ious.items():
+                scores[method].ious.setdefault("box", []).extend(values)
     return scores
+
+
+def _box_baselines(clip: Clip) -> dict[str, list[float]]:
+    cv2.setNumThreads(1)
+    ious: dict[str, list[float]] = {"filled box": [], "GrabCut": []}
+    for frame, _, truth in object_frames(clip):
+        box = tight_box(truth)
+        ious["filled box"].append(_iou(truth, filled_box(clip.images[frame], box)))
+        ious["GrabCut"].append(_iou(truth, grabcut(clip.images[frame], box)))
+    return ious
 
 
 def score_tracking_baselines(clips: Iterable[Clip]) -> dict[str, SequenceScore]:
@@ -125,15 +135,15 @@ def score_tracking_baselines(clips: Iterable[Clip]) -> dict[str, SequenceScore]:
     kept: dict[str, SequenceScore] = {}
     carried: dict[str, SequenceScore] = {}
     for clip in clips:
-        for name, frame in first_frames(clip).items():
-            truth, rest = clip.labels[frame] == name, clip.images[frame:]
-            for scores, found in (
-                (kept, first_mask_kept(truth, len(rest))),
-                (carried, flow_carried(rest, truth[None])[0]),
-            ):
-                whole = np.zeros(clip.labels.shape, np.bool_)
-                whole[frame:] = found
-                scores |= _by_object(clip, {name: whole}, {name: frame})
+        firsts = first_frames(clip)
+        for start in sorted(set(firsts.values())):
+            names = [name for name, frame in firsts.items() if frame == start]
+            truths = np.stack([clip.labels[start] == name for name in names])
+            still = np.stack([first_mask_kept(truth, len(clip.labels) - start) for truth in truths])
+            for scores, found in ((kept, still), (carried, flow_carried(clip.images[start:], truths))):
+                whole = np.zeros((len(names), *clip.labels.shape), np.bool_)
+                whole[:, start:] = found
+                scores |= _by_object(clip, dict(zip(names, whole, strict=True)), firsts)
     return {"first mask kept": pooled(kept), "DIS flow": pooled(carried)}
 
 
@@ -141,11 +151,11 @@ def _by_object(clip: Clip, found: dict[int, Mask], firsts: dict[int, int]) -> di
     """Objects are scored one by one, since found masks may overlap."""
     return {
         f"{clip.name}/{name}": j_and_f(
-            (clip.labels == name).astype(np.uint8), mask.astype(np.uint8), RULES, {1: firsts[name]}, clip.ignore
+            (clip.labels == name).astype(np.uint8), mask.astype(np.uint8), RULES, {1: firsts[name]}
         )
         for name, mask in found.items()
     }
 
 
-def _iou(truth: Mask, guess: Mask, ignore: Mask | None) -> float:
-    return iou(truth, guess, ignore).value
+def _iou(truth: Mask, guess: Mask) -> float:
+    return iou(truth, guess).value

@@ -28,7 +28,7 @@ from rich.text import Text
 from trocar.bench.speed import peak_memory_mb
 from trocar.formats import MaskOutput, write_run_record
 from trocar.frames import Frame, FrameSource
-from trocar.masks import FrameMasks
+from trocar.masks import FrameMasks, tidied
 from trocar.prompts import PlacedPrompt, prompts_to_json
 
 STATE = "state"  # snapshots and the request of an unfinished run, inside the output folder
@@ -45,6 +45,8 @@ class Request:
     direction: Literal["forward", "backward", "both"] = "both"
     non_overlap: bool = False
     image_size: int | None = None
+    fill_holes_px: int = 0
+    remove_specks_px: int = 0
     snapshot_every: int = 32
     seed: int = 0
 
@@ -153,7 +155,7 @@ def run(
         try:
             with writer:
                 for masks in propagation:
-                    clock.write(writer, masks)
+                    clock.write(writer, tidied(masks, request.fill_holes_px, request.remove_specks_px))
                     show("tracking", clock.frames, len(propagation))
                 clock.stop_loop()
         finally:

@@ -83,6 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument("--memory", default="recent", help="see `trocar policies` (recent)")
     parser.add_argument("--direction", default="both", choices=("both", "forward", "backward"), help="(both)")
     parser.add_argument("--non-overlap", action="store_true", help="every pixel belongs to one object at most")
+    parser.add_argument("--fill-holes", type=int, default=0, metavar="PX", help="fill holes of masks up to this area")
+    parser.add_argument("--remove-specks", type=int, default=0, metavar="PX", help="drop pieces under this area")
     parser.add_argument("--image-size", type=int, metavar="PX", help="side of the network's input")
     parser.add_argument("--window", default="auto", help="CT preset, LEVEL,WIDTH, percentile or auto, for volumes")
     parser.add_argument(
@@ -116,6 +118,8 @@ def segment(options: argparse.Namespace) -> int:
         direction=options.direction,
         non_overlap=options.non_overlap,
         image_size=options.image_size,
+        fill_holes_px=options.fill_holes,
+        remove_specks_px=options.remove_specks,
     )
     record = run(request, source, options.said, Output(out, tuple(options.formats), options.resume), options.device)
     if options.json:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from trocar.formats.colours import COLOURS
 from trocar.formats.images import natural_key
-from trocar.formats.label_map import COLOURS, label_map, masks_of
 from trocar.formats.whole_file import whole_file
 from trocar.frames import FrameSource
-from trocar.masks import FrameMasks
+from trocar.masks import FrameMasks, from_label_map, to_label_map
 
 HIGHEST_ID = 255
 
@@ -30,7 +30,7 @@ def write_label_png(folder: Path, masks: FrameMasks, source: FrameSource) -> Pat
     Raises:
         ValueError: an object id above 255, which a palette cannot hold.
     """
-    labels = label_map(masks, source.geometry.size, HIGHEST_ID).astype(np.uint8)
+    labels = to_label_map(masks, source.geometry.size, HIGHEST_ID).astype(np.uint8)
     image = Image.fromarray(labels)
     image.putpalette(COLOURS.tobytes())
     path = folder / label_name(masks.frame, source)
@@ -54,4 +54,4 @@ def read_label_pngs(folder: Path) -> Iterator[FrameMasks]:
             labels = np.asarray(image)
         if labels.ndim != 2:
             raise ValueError(f"{path} is a colour picture, not a label map: its pixels must be object ids")
-        yield masks_of(frame, labels)
+        yield from_label_map(labels, frame)

@@ -11,12 +11,11 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
-from trocar.formats.label_map import label_map, masks_of
 from trocar.formats.whole_file import whole_file
 from trocar.formats.window import choose_window
 from trocar.frames import Frame, FrameSource
 from trocar.geometry import Geometry
-from trocar.masks import FrameMasks
+from trocar.masks import FrameMasks, from_label_map, to_label_map
 
 EXTENSIONS = (".nii", ".nii.gz")
 
@@ -134,7 +133,7 @@ def write_nifti(path: Path, frames: Iterable[FrameMasks], source: FrameSource) -
         raise ValueError(f"nifti output needs a NIfTI volume as its source, not {source.name}: choose png or rle")
     labels = np.zeros((len(source), *source.geometry.size), np.uint16)
     for masks in frames:
-        labels[masks.frame] = label_map(masks, source.geometry.size, HIGHEST_ID)
+        labels[masks.frame] = to_label_map(masks, source.geometry.size, HIGHEST_ID)
     dtype = np.uint8 if labels.max(initial=0) <= 255 else np.uint16
     header = source.image.header.copy()
     header.set_data_dtype(dtype)
@@ -162,8 +161,7 @@ def read_nifti_masks(path: Path, plane: str = "axial") -> Iterator[FrameMasks]:
     slices = orientations.apply_orientation(whole, _transform(image, plane, str(path)))
     ids = [int(i) for i in np.unique(slices) if i != 0]
     for frame, picture in enumerate(slices):
-        present = masks_of(frame, picture).masks
-        yield FrameMasks(frame, {i: present.get(i, np.zeros(picture.shape, bool)) for i in ids})
+        yield from_label_map(picture, frame, ids)
 
 
 def _transform(image: Any, plane: str, name: str) -> NDArray[Any]:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.formats.label_map import colour_of
+from trocar.formats.colours import colour_of
 from trocar.formats.whole_file import whole_file
 from trocar.frames import FrameSource
 from trocar.masks import FrameMasks

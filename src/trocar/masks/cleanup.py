@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from trocar.masks.frame_masks import FrameMasks
 
 _TOUCHING = np.ones((3, 3), np.bool_)
 
@@ -21,10 +25,18 @@ def remove_specks(mask: NDArray[np.bool_], smallest_px: int) -> NDArray[np.bool_
     return mask & (areas[pieces] >= smallest_px)
 
 
-def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keep only the largest piece; of equal ones the first in reading order. An empty mask stays empty."""
-    pieces, areas = _pieces(mask)
-    return mask & (pieces == areas[1:].argmax() + 1) if len(areas) > 1 else mask.copy()
+def tidied(frame: FrameMasks, holes_px: int = 0, specks_px: int = 0) -> FrameMasks:
+    """A frame's masks with holes of up to `holes_px` pixels filled and pieces under `specks_px` removed.
+
+    Masks that answer a prompt stay as they are.
+    """
+
+    def tidy(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        whole = fill_holes(mask, holes_px) if holes_px and mask.any() else mask
+        return remove_specks(whole, specks_px) if specks_px else whole
+
+    masks = {name: mask if name in frame.prompted else tidy(mask) for name, mask in frame.masks.items()}
+    return replace(frame, masks=masks)
 
 
 def _pieces(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -104,7 +104,7 @@ def encode_rows(
     if not any(one.task.track.policy.spec.encode for one in survivors):
         return None
     side = features.stride4.shape[-1] * 4
-    large = F.interpolate(logits[:, None], size=(side, side), mode="bilinear", align_corners=False)
+    large = upsampled(logits, side)[:, None]
     if settings.non_overlap:
         large = _suppress_other_objects(large, survivors)
     hard = [
@@ -124,19 +124,23 @@ def encode_rows(
 def _suppress_other_objects(large: Tensor, survivors: Sequence[Survivor]) -> Tensor:
     """Overlap among the objects of one image; every hypothesis of an object is held against the others' best."""
     resolved = large.clone()
-    firsts: dict[tuple[int, int], int] = {}
+    firsts: dict[tuple[int, int], Tensor] = {}
+    for one, own in zip(survivors, large, strict=True):
+        firsts.setdefault((one.task.image, one.task.track.object_id), own[0])
     for index, one in enumerate(survivors):
-        firsts.setdefault((one.task.image, one.task.track.object_id), index)
-    for index, one in enumerate(survivors):
-        others = [
-            first
-            for (image, name), first in firsts.items()
-            if image == one.task.image and name != one.task.track.object_id
-        ]
+        rivals = {name: mask for (image, name), mask in firsts.items() if image == one.task.image}
+        rivals |= {name: upsampled(mask[None], large.shape[-1])[0] for name, mask in one.task.standing}
+        rivals[one.task.track.object_id] = large[index, 0]
         # The order of ids decides ties, as it does for the masks that the user sees.
-        rivals = sorted([*others, index], key=lambda at: survivors[at].task.track.object_id)
-        resolved[index] = suppress_overlap(large[rivals, 0])[rivals.index(index)]
+        names = sorted(rivals)
+        suppressed = suppress_overlap(torch.stack([rivals[name] for name in names]))
+        resolved[index] = suppressed[names.index(one.task.track.object_id)]
     return resolved
+
+
+def upsampled(logits: Tensor, side: int) -> Tensor:
+    """(K, s, s) logits at the size of the network's input: (K, side, side)."""
+    return F.interpolate(logits[:, None], size=(side, side), mode="bilinear", align_corners=False)[:, 0]
 
 
 def make_entries(

@@ -85,14 +85,12 @@ def propagate(
         active = [tracks[name] for name in sorted(tracks)]
         active = [track for track in active if stretch.takes_part(visit.frame, list(track.prompted))]
         outcomes: list[Outcome] = []
-        tasks: list[Task] = []
         for track in active:
-            answer = track.prompted.get(visit.frame)
-            if answer is None:
-                tasks.append(Task(track, visit))
-            else:
-                track.tell(visit, answer)
-                outcomes.append(Outcome(track.object_id, answer))
+            if visit.frame in track.prompted:
+                track.tell(visit, track.prompted[visit.frame])
+                outcomes.append(Outcome(track.object_id, track.prompted[visit.frame]))
+        standing = tuple((outcome.object_id, outcome.entry.logits) for outcome in outcomes)
+        tasks = [Task(track, visit, standing=standing) for track in active if visit.frame not in track.prompted]
         if tasks:
             outcomes += step(network, features(visit.frame), tasks, settings)
         yield visit.frame, sorted(outcomes, key=lambda outcome: outcome.object_id)

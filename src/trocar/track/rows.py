@@ -33,6 +33,8 @@ class Task:
         prompt: what the user says here, if anything.
         use_memory: whether memory is read; a first prompt is answered from the image alone.
         image: which of the frames in the features.
+        standing: (object id, (s, s) logits) of the other objects' answered prompts on this frame, which take part in
+            overlap resolution though nothing is decoded for them.
     """
 
     track: Track
@@ -40,6 +42,7 @@ class Task:
     prompt: PromptInput | None = None
     use_memory: bool = True
     image: int = 0
+    standing: tuple[tuple[int, Tensor], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,7 +67,9 @@ def drifting(rng: np.random.Generator, start: Matrix, frames: int, side: int, dr
         c, s = zoom * math.cos(angle), zoom * math.sin(angle)
         middle = side / 2
         x, y = change[0] * side, change[1] * side
-        move = np.array([[c, -s, middle - c * middle + s * middle + x], [s, c, middle - s * middle - c * middle + y], [0, 0, 1]])
+        move = np.array(
+            [[c, -s, middle - c * middle + s * middle + x], [s, c, middle - s * middle - c * middle + y], [0, 0, 1]]
+        )
         matrices.append(move @ start)
     return matrices
 

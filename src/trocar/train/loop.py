@@ -86,9 +86,7 @@ class Trainer:
         self.step, self.seconds = state.step, state.seconds
 
     def checkpoint(self) -> Checkpoint:
-        return Checkpoint(
-            self.step, self.seconds, self.network.state_dict(), self.average, self.optimiser.state_dict()
-        )
+        return Checkpoint(self.step, self.seconds, self.network.state_dict(), self.average, self.optimiser.state_dict())
 
     @property
     def progress(self) -> float:
@@ -197,7 +195,9 @@ def build_optimiser(network: nn.Module, settings: Optimiser) -> torch.optim.Adam
     matrices = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(
+        groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
+    )
 
 
 def learning_rate(settings: Optimiser, step: int, progress: float) -> float:

@@ -89,4 +89,3 @@ def _anywhere(mask: Mask, rng: np.random.Generator) -> Tensor:
 def with_previous(prompt: PromptInput, logits: Tensor) -> PromptInput:
     """The prompt together with the (s, s) logits that it is to improve."""
     return PromptInput(prompt.points, prompt.labels, previous=logits.detach())
-

@@ -181,7 +181,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _lines(value: Any, where: str) -> list[str]:
     """Plain values first, then sub-tables, as TOML wants it."""
-    items = value.items() if isinstance(value, Mapping) else [(part.name, getattr(value, part.name)) for part in fields(value)]
+    items = (
+        value.items()
+        if isinstance(value, Mapping)
+        else [(part.name, getattr(value, part.name)) for part in fields(value)]
+    )
     plain, tables = [], []
     for key, item in items:
         name = f"{where}{key}"

@@ -15,8 +15,8 @@ from trocar.memory.recent import Recent
 from trocar.memory.seam import Visit
 from trocar.model import Network
 from trocar.track.entries import StepSettings
-from trocar.track.propagate import Outcome, step
 from trocar.track.prompt_input import PromptInput
+from trocar.track.propagate import Outcome, step
 from trocar.track.rows import Task
 from trocar.track.track import Track
 from trocar.train.clips import Sample, image_batch
@@ -153,7 +153,12 @@ def clip_losses(
         # A mask prompt is its own answer: there is nothing to learn from it.
         told = [row for row in range(len(clip)) if frame > 0 or prompts[row].mask is None]
         if told:
-            tally.add([outcomes[row] for row in told], masks[told, frame].to(device), valid[told, frame].to(device), lesson.losses)
+            tally.add(
+                [outcomes[row] for row in told],
+                masks[told, frame].to(device),
+                valid[told, frame].to(device),
+                lesson.losses,
+            )
         if frame == 0:
             for track in tracks:
                 track.tell(visit, track.prompted[0])
