@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,8 @@ import pytest
 import torch
 
 from trocar.datasets.clip import Clip
-from trocar.memory.recent import Recent
 from trocar.train.__main__ import main
-from trocar.train.checkpoint import LAST, read_checkpoint
+from trocar.train.checkpoint import LAST, read_checkpoint, write_checkpoint
 from trocar.train.loop import Trainer, build_network, learning_rate
 from trocar.train.recipe import LossWeights, Optimiser, PromptMix, Recipe, Stage
 from trocar.train.steps import Lesson, clip_losses, image_losses
@@ -33,31 +33,25 @@ def squares(rng: np.random.Generator) -> Clip:
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
-    stage = Stage(side=64, images=6, rows=2, boxes=1.0, corrections=0)
-    recipe = Recipe(model="tiny-random", steps=60, stages=(stage,), optimiser=Optimiser(3e-3, warmup_steps=5))
+    stage = Stage(side=64, images=4, rows=2, boxes=1.0, corrections=0)
+    recipe = Recipe(model="tiny-random", steps=30, stages=(stage,), optimiser=Optimiser(3e-3, warmup_steps=5))
     trainer = Trainer(recipe, squares, tmp_path)
     losses = []
     while trainer.progress < 1:
         losses.append(trainer.learn(trainer.prepare(trainer.step, trainer.progress))["total"])
         trainer.step += 1
-    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, workers: int) -> None:
-    from dataclasses import replace
-
     recipe = replace(TOY, workers=workers)
     whole = Trainer(recipe, squares, tmp_path / "whole")
     whole.run()
-    half = Trainer(replace(recipe, steps=3), squares, tmp_path / "half")
-    # The schedule must be that of the whole run: only the end is moved.
-    half.recipe = recipe
+    half = Trainer(recipe, squares, tmp_path / "half")
     for _ in range(3):
         half.learn(half.prepare(half.step, half.progress))
         half.step += 1
-    from trocar.train.checkpoint import write_checkpoint
-
     write_checkpoint(tmp_path / "half" / LAST, half.checkpoint())
     rest = Trainer(recipe, squares, tmp_path / "half")
     rest.resume(tmp_path / "half" / LAST)
@@ -70,10 +64,6 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, workers: int) 
 
 def test_workers_share_one_gradient(tmp_path: Path) -> None:
     """Two workers with half of the samples each give the mean of the two halves' gradients."""
-    from dataclasses import replace
-
-    from trocar.train.loop import Batch
-
     recipe = replace(TOY, workers=2, stages=(replace(STAGE, corrections=0, clip_share=0.0, images=2),))
     trainer = Trainer(recipe, squares, tmp_path)
     batch = trainer.prepare(0, 0.0)
@@ -89,7 +79,6 @@ def test_workers_share_one_gradient(tmp_path: Path) -> None:
         if parameter.grad is not None:
             expected = sum(half[name] for half in halves if name in half)
             assert torch.allclose(parameter.grad, expected, atol=1e-6), name
-    assert isinstance(batch, Batch)
 
 
 def lesson(**changes: float) -> Lesson:
@@ -118,10 +107,6 @@ def test_every_part_of_the_network_learns(tmp_path: Path) -> None:
     # Slots of frames further back than these clips reach, the code of "no point" and the absent object's memory,
     # which only take part where the network itself judges an object absent.
     assert not {name for name in idle if "absent" not in name}, idle
-
-
-def test_prompts_of_clips_reach_the_memory() -> None:
-    assert Recent.spec.encode
 
 
 def test_warm_up_then_cosine() -> None:

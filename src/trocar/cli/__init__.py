@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _guarded(options: argparse.Namespace) -> int:
     """Run the verb; every failure becomes one line and an exit code."""
+    warnings.showwarning = lambda message, *rest, **more: print(f"trocar: note: {message}", file=sys.stderr)
     try:
         code: int = options.run(options)
         sys.stdout.flush()

@@ -38,7 +38,7 @@ def info(options: argparse.Namespace) -> Rows:
 
 
 def models(options: argparse.Namespace) -> Rows:
-    """The table of networks; `here` says whether the weights are on this machine."""
+    """The table of networks; `weights` is a repository on Hugging Face, `here` whether they are on this machine."""
     from trocar.model.registry import MODELS, find_weights
 
     def here(name: str) -> bool:
@@ -51,25 +51,24 @@ def models(options: argparse.Namespace) -> Rows:
     return [
         {
             "model": name,
-            "parameters_m": entry.parameters,
-            "file_mb": entry.megabytes,
-            "input_px": entry.config.image_size,
+            "params_M": entry.parameters,
+            "MB": entry.megabytes,
+            "input": entry.config.image_size,
             "licence": entry.licence,
-            "weights": entry.source,
             "here": here(name),
+            "weights": entry.repository or "in the package",
         }
         for name, entry in MODELS.items()
     ]
 
 
 def policies(options: argparse.Namespace) -> Rows:
-    """The memory policies with the first line of their file's head."""
+    """The memory policies with the first sentence of their file's head."""
     from trocar.memory import POLICIES
 
     modules = {name: inspect.getmodule(policy) for name, policy in POLICIES.items()}
-    return [
-        {"policy": name, "about": (module.__doc__ or "").split("\n")[0]} for name, module in modules.items() if module
-    ]
+    heads = {name: (module.__doc__ or "").partition("\n\n")[0] for name, module in modules.items() if module}
+    return [{"policy": name, "about": " ".join(head.partition(": ")[2].split())} for name, head in heads.items()]
 
 
 def formats(options: argparse.Namespace) -> Rows:
@@ -122,8 +121,8 @@ def print_table(rows: Rows) -> None:
         for name, value in rows[0].items():
             table.add_row(name, str(value))
     else:
-        for name in rows[0]:
-            table.add_column(name.replace("_", " "), overflow="fold")
+        for number, name in enumerate(rows[0]):
+            table.add_column(name.replace("_", " "), overflow="fold", no_wrap=number == 0)
         for row in rows:
             table.add_row(*("yes" if value is True else "" if value is False else str(value) for value in row.values()))
     Console().print(table)

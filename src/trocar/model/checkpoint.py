@@ -80,6 +80,7 @@ def save_weights(network: Network, path: Path, info: Mapping[str, str], dtype: t
     head = {**info, "config": json.dumps(asdict(network.config))}
     part = path.with_name(path.name + ".part")
     save_file(tensors, part, metadata=head)
+    part.chmod(0o644)  # safetensors makes files that only their owner can read; installations are shared
     os.replace(part, path)
 
 

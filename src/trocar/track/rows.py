@@ -158,7 +158,7 @@ def _prompt_tensors(network: Network, rows: Sequence[Row], like: Tensor) -> Prom
     if given[0].previous is not None:
         previous = torch.stack([prompt.previous for prompt in given if prompt.previous is not None])[:, None]
         dense = previous.clamp(-PREVIOUS_LIMIT, PREVIOUS_LIMIT).to(like.dtype)
-    points = torch.stack([prompt.points for prompt in given]).to(like)
+    points = torch.stack([prompt.points for prompt in given]).to(like.device)  # bfloat16 would round them to pixels
     return PromptTensors(points, torch.stack([prompt.labels for prompt in given]).to(like.device), dense)
 
 
@@ -168,8 +168,9 @@ def _masks_of(prompts: Sequence[PromptInput]) -> Tensor:
 
 def _mask_as_output(decoded: Decoded, mask: Tensor) -> Decoded:
     """The given mask is the answer; only the pointer is the decoder's."""
-    logits = (mask.to(decoded.masks) * 2 - 1)[None, None] * MASK_LOGIT
+    logits = (mask.float() * 2 - 1)[None, None] * MASK_LOGIT  # CPUs cannot resize bfloat16 with antialiasing
     low = F.interpolate(logits, size=decoded.masks.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
+    low = low.to(decoded.masks)
     score = MASK_LOGIT if bool(mask.any()) else -MASK_LOGIT
     return Decoded(
         low, torch.ones_like(decoded.iou[:, :1]), torch.full_like(decoded.object_score, score), decoded.pointers[:, :1]

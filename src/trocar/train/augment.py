@@ -53,7 +53,7 @@ def random_geometry(
     room = 0.5 - min(0.5, 0.35 / zoom) if zoom > 1 else 0.1
     shift = rng.uniform(-room, room, 2) * 0.7
     place = np.array([[side, 0, side * (0.5 + shift[0])], [0, side, side * (0.5 + shift[1])], [0, 0, 1]])
-    return place @ turn @ scale @ to_unit
+    return np.asarray(place @ turn @ scale @ to_unit, np.float64)
 
 
 def drifting(rng: np.random.Generator, start: Matrix, frames: int, side: int, drift: float) -> list[Matrix]:
@@ -75,7 +75,7 @@ def drifting(rng: np.random.Generator, start: Matrix, frames: int, side: int, dr
 
 
 def warp_image(image: NDArray[np.uint8], matrix: Matrix, side: int) -> NDArray[np.uint8]:
-    """(rows, columns, 3) uint8 through `matrix` to (side, side, 3); outside is black. Halved first if it shrinks much."""
+    """(rows, columns, 3) uint8 through `matrix` to (side, side, 3); black outside; halved first if it shrinks a lot."""
     while math.sqrt(abs(np.linalg.det(matrix[:2, :2]))) < 0.6:
         rows, columns = image.shape[:2]
         image = np.asarray(cv2.resize(image, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA), np.uint8)

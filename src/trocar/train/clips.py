@@ -33,7 +33,8 @@ SMALLEST_SHARE = 0.0004  # of the picture: smaller objects are not asked for
 LARGE_SHARE, LARGE_WEIGHT = 0.4, 0.5  # what fills the picture teaches little and is drawn less often
 STILL_DRIFT = 0.06  # motion of an image that serves as a clip, in parts of its side
 STILL_CLIPS = 0.25  # share of the clips that are made from one image even where there are more
-TRIES = 8
+WIDEST_STRIDE = 5  # frames that a clip may leap at a step
+TRIES = 160
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ def draw_sample(draw: Draw, rng: np.random.Generator, shape: SampleShape) -> Sam
     Raises:
         ValueError: many draws in a row showed none.
     """
-    for _ in range(20 * TRIES):
+    for _ in range(TRIES):
         sample = make_sample(draw(rng), rng, shape)
         if sample is not None:
             return sample
@@ -130,17 +131,20 @@ def make_sample(clip: Clip, rng: np.random.Generator, shape: SampleShape) -> Sam
 
 
 def choose_frames(clip: Clip, count: int, rng: np.random.Generator) -> tuple[list[int], bool]:
-    """`count` frames in order of a pass in either direction, and whether they are one frame repeated."""
+    """`count` frames at one stride, and whether they are one frame repeated.
+
+    They run either way, and turn at the ends of the clip: what left comes back.
+    """
     length = len(clip.images)
     if count == 1:
         return [int(rng.integers(length))], False
-    if not clip.ordered or length < count or rng.random() < STILL_CLIPS:
+    if not clip.ordered or length < 3 or rng.random() < STILL_CLIPS:
         return [int(rng.integers(length))] * count, True
-    widest = (length - 1) // (count - 1)
-    stride = 1 if rng.random() < 0.5 else int(rng.integers(1, min(widest, 5) + 1))
-    first = int(rng.integers(length - stride * (count - 1)))
-    frames = list(range(first, first + stride * count, stride))[:count]
-    return (frames[::-1] if rng.random() < 0.5 else frames), False
+    widest = min(WIDEST_STRIDE, max(1, (length - 1) // (count - 1)))
+    stride = 1 if rng.random() < 0.5 else int(rng.integers(1, widest + 1))
+    start = int(rng.integers(2 * length - 2))  # on the round trip through all frames and back
+    places = (start + stride * np.arange(count)) % (2 * length - 2)
+    return [int(min(place, 2 * length - 2 - place)) for place in places], False
 
 
 def choose_objects(labels: NDArray[np.uint8], rng: np.random.Generator, shape: SampleShape) -> Mask:

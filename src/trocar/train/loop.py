@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from trocar.model import NANO, Network, tiny_random
 from trocar.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
 from trocar.train.clips import Draw, Sample, SampleShape, draw_sample
-from trocar.train.recipe import Optimiser, Recipe, Stage
+from trocar.train.recipe import Optimiser, Recipe
 from trocar.train.steps import Lesson, clip_losses, image_losses
 
 CHECKPOINT_SECONDS = 120.0
@@ -128,7 +129,9 @@ class Trainer:
         seed = (self.recipe.seed, step)
         rng = np.random.default_rng(seed)
         clips = bool(rng.random() < stage.clip_share)
-        shape = _shape(stage, clips, self.recipe.prompts.part_share)
+        shape = SampleShape(stage.side, 1, stage.rows, self.recipe.prompts.part_share)
+        if clips:
+            shape = SampleShape(stage.clip_side, int(rng.integers(3, stage.frames + 1)), stage.objects)
         count = stage.clips if clips else stage.images
         samples = [draw_sample(self.draw, rng, shape) for _ in range(count)]
         workers = min(self.recipe.workers, count)
@@ -159,7 +162,10 @@ class Trainer:
             torch.set_num_threads(1)
         rng = np.random.default_rng((*batch.seed, part))
         stage = self.recipe.stages[batch.stage]
-        corrections = int(rng.integers(stage.corrections + 1))
+        if batch.clips:
+            corrections = int(rng.random() < stage.clip_corrections)
+        else:
+            corrections = int(rng.integers(stage.corrections + 1))
         lesson = Lesson(self.recipe.prompts, self.recipe.losses, stage.boxes, corrections)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.optimiser.bf16):
             losses = (clip_losses if batch.clips else image_losses)(self.network, batch.parts[part], lesson, rng)
@@ -194,7 +200,7 @@ def build_optimiser(network: nn.Module, settings: Optimiser) -> torch.optim.Adam
     """AdamW without weight decay on biases, norms and single vectors."""
     matrices = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(
         groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
     )
@@ -205,12 +211,6 @@ def learning_rate(settings: Optimiser, step: int, progress: float) -> float:
     floor = settings.final_share
     cosine = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
     return settings.learning_rate * cosine * min(1.0, (step + 1) / max(settings.warmup_steps, 1))
-
-
-def _shape(stage: Stage, clips: bool, part_share: float) -> SampleShape:
-    if clips:
-        return SampleShape(stage.clip_side, stage.frames, stage.objects)
-    return SampleShape(stage.side, 1, stage.rows, part_share)
 
 
 def written_out_attention(device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[None]:

@@ -31,10 +31,10 @@ def mask_prompt(mask: Tensor) -> PromptInput:
 def box_prompt(mask: Mask, rng: np.random.Generator, noise: float) -> PromptInput:
     """The box of a mask's outermost pixels; most have their corners shifted by up to `noise` of the box's side."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
+    box = np.array([columns[0], rows[0], columns[-1], rows[-1]], float)
     if rng.random() > TIGHT_SHARE:
         reach = noise * np.tile(box[2:] - box[:2] + 1, 2)
-        box = box + rng.uniform(-1, 1, 4).astype(np.float32) * reach
+        box = box + rng.uniform(-1, 1, 4) * reach
     box = np.clip(box, 0, mask.shape[0] - 1)
     return PromptInput(torch.from_numpy(box.astype(np.float32)).view(2, 2), torch.tensor([2, 3]))
 

@@ -26,7 +26,8 @@ class Stage:
         clip_share: share of the steps that train on clips.
         clip_side: of the square frames of clips, in pixels.
         clips: clips in a step on clips.
-        frames: frames of a clip; the first one is prompted.
+        frames: most frames of a clip, the number of each step being drawn from 3 up; the first one is prompted.
+        clip_corrections: share of the steps on clips in which a later frame gets a correction click.
         objects: objects followed in each clip.
     """
 
@@ -40,6 +41,7 @@ class Stage:
     clip_side: int = 128
     clips: int = 4
     frames: int = 4
+    clip_corrections: float = 0.25
     objects: int = 2
 
 

@@ -26,6 +26,7 @@ from trocar.train.recipe import LossWeights, PromptMix
 
 # The two rules of the released predictor that its training does without: they cut gradients.
 TRAINING = StepSettings(stability_fallback=False, binarize_prompted=False)
+NO_CLICKS = PromptInput(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Lesson:
 
     Args:
         boxes: share of first prompts that are boxes.
-        corrections: rounds of correction clicks on images.
+        corrections: rounds of correction clicks on images; on clips, whether one later frame gets one.
     """
 
     prompts: PromptMix
@@ -132,7 +133,8 @@ def clip_losses(
 ) -> dict[str, Tensor]:
     """Losses of tracking: the first frame of each clip is prompted, the others follow through memory.
 
-    Frame t of all clips and objects is one step. All clips have equally many frames.
+    Frame t of all clips and objects is one step. All clips have equally many frames. One of the later frames may get a
+    correction click, which from then on is remembered as a prompt.
     """
     device = network.absent_pointer.device
     features = network.encode_image(image_batch(samples).to(device))
@@ -141,25 +143,35 @@ def clip_losses(
     masks = torch.cat([sample.masks for sample in samples])
     valid = torch.stack([sample.valid for sample in samples])[clip]
     tracks = [Track(row, Recent()) for row in range(len(clip))]
-    prompts = [_first_in_clip(mask[0], lesson, rng) for mask in masks]
-    tally = Tally.empty()
-    for frame in range(frames):
-        visit, image = Visit(frame, frame), [index * frames + frame for index in clip]
-        if frame == 0:
-            tasks = [Task(*parts) for parts in zip(tracks, [visit] * len(clip), prompts, [False] * len(clip), image)]
-        else:
-            tasks = [Task(track, visit, image=at) for track, at in zip(tracks, image, strict=True)]
+    tally, to_correct = Tally.empty(), int(rng.integers(1, frames)) if lesson.corrections else 0
+
+    def follow(frame: int, prompts: dict[int, PromptInput]) -> list[Outcome]:
+        """One step of the given rows, or of all if no prompts are given; whatever is prompted is remembered."""
+        visit, rows = Visit(frame, frame), list(prompts) or list(range(len(tracks)))
+        tasks = [Task(tracks[row], visit, prompts.get(row), frame > 0, clip[row] * frames + frame) for row in rows]
         outcomes = step(network, features, tasks, TRAINING)
+        for row in prompts:
+            tracks[row].tell(visit, tracks[row].prompted[frame])
         # A mask prompt is its own answer: there is nothing to learn from it.
-        told = [row for row in range(len(clip)) if frame > 0 or prompts[row].mask is None]
-        if told:
-            tally.add(
-                [outcomes[row] for row in told],
-                masks[told, frame].to(device),
-                valid[told, frame].to(device),
-                lesson.losses,
-            )
-        if frame == 0:
-            for track in tracks:
-                track.tell(visit, track.prompted[0])
+        told = [place for place, task in enumerate(tasks) if task.prompt is None or task.prompt.mask is None]
+        at = [rows[place] for place in told]
+        tally.add(
+            [outcomes[place] for place in told],
+            masks[at, frame].to(device),
+            valid[at, frame].to(device),
+            lesson.losses,
+        )
+        return outcomes
+
+    follow(0, {row: _first_in_clip(mask[0], lesson, rng) for row, mask in enumerate(masks)})
+    for frame in range(1, frames):
+        outcomes = follow(frame, {})
+        if frame == to_correct:
+            tries = [
+                _correction(NO_CLICKS, masks[row, frame], valid[row, frame], best_logits(outcome), rng)
+                for row, outcome in enumerate(outcomes)
+            ]
+            corrections = {row: prompt for row, prompt in enumerate(tries) if prompt is not None}
+            if corrections:
+                follow(frame, corrections)
     return tally.means()

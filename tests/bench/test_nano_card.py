@@ -1,0 +1,75 @@
+"""The card's protocol by hand on small clips, and the published card against the figures it was made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trocar.bench.nano_card import CardOptions, card_table, run_card
+from trocar.bench.promptable import (
+    first_frames,
+    object_frames,
+    score_image_baselines,
+    score_images,
+    score_tracking_baselines,
+)
+from trocar.datasets import Clip
+from trocar.memory import Recent
+from trocar.model import Network, tiny_random
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def still_clip() -> Clip:
+    """Object 1 from frame 0 on (12 x 10 px), object 2 from frame 2 on (20 x 6 px), object 3 too small to count."""
+    labels = np.zeros((5, 40, 48), np.uint8)
+    labels[:, 4:14, 6:18] = 1
+    labels[2:, 30:36, 20:40] = 2
+    labels[:, 0:3, 0:3] = 3
+    images = np.repeat((labels * 60)[..., None], 3, axis=3) + np.uint8(20)
+    return Clip("still", images, labels, {1: "a", 2: "b", 3: "c"})
+
+
+def test_what_counts() -> None:
+    clip = still_clip()
+    assert [(frame, name) for frame, name, _ in object_frames(clip)] == [
+        (0, 1), (1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (4, 2)
+    ]  # fmt: skip
+    assert first_frames(clip) == {1: 0, 2: 2}
+
+
+def test_baselines_are_perfect_where_nothing_moves_and_objects_are_boxes() -> None:
+    clip = still_clip()
+    images, tracking = score_image_baselines([clip]), score_tracking_baselines([clip])
+    assert images["filled box"].means() == {"box": 1.0}
+    assert images["GrabCut"].object_frames == 8
+    for scores in tracking.values():
+        assert scores.j_and_f == 1.0
+        assert {key[0] for key in scores.objects} == {"still/1", "still/2"}
+
+
+def test_every_prompt_is_scored_on_every_object_frame() -> None:
+    torch.manual_seed(0)
+    scores = score_images(Network(tiny_random()), [still_clip()])
+    assert {kind: len(values) for kind, values in scores.ious.items()} == {"box": 8, "1 click": 8, "3 clicks": 8}
+
+
+@pytest.mark.slow
+def test_the_card_runs_on_the_tune_split() -> None:
+    torch.manual_seed(0)
+    try:
+        figures = run_card(Network(tiny_random()), Recent, CardOptions("tune", 1, 3, baselines=False))
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    assert len(figures["results"]) == 2
+    assert all(result["object_frames"] > 0 for result in figures["results"].values())
+
+
+def test_the_published_card_shows_the_figures_of_its_run() -> None:
+    figures = json.loads((ROOT / "docs/results/nano-card.json").read_text(encoding="utf-8"))
+    assert figures["split"] == "held_out"
+    assert card_table(figures) in (ROOT / "docs/reference/nano.md").read_text(encoding="utf-8")
