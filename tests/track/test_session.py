@@ -1,6 +1,7 @@
 """What a user may rely on: corrections stick, undo is exact, objects leave one another alone, runs can be resumed."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,9 @@ Maker = Callable[..., Session]
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    """Random weights, but all objects judged present, so that masks are not all empty."""
+    """Random weights with all that nano has; the seed is one with which masks are not empty."""
     torch.manual_seed(3)
-    made = Network(tiny_random())
-    return made
+    return Network(replace(tiny_random(), dense_prompts=True, mask_prior=True))
 
 
 @pytest.fixture(scope="module")
@@ -255,3 +255,21 @@ def test_an_answered_prompt_takes_its_pixels_from_tracked_objects_memory(make: M
         assert tracked.spatial is not None
         memories.append(tracked.spatial)
     assert not torch.equal(*memories)
+
+
+def test_a_mask_prior_reaches_the_next_frame_only_where_the_network_asks_for_it(source: ArraySource) -> None:
+    """Two prompts with equal memories but other logits: only a network with a mask prior can tell them apart."""
+    found: dict[bool, list[torch.Tensor]] = {}
+    for prior in (False, True):
+        torch.manual_seed(3)
+        network = Network(replace(tiny_random(), mask_prior=prior))
+        for scale in (1.0, 3.0):
+            session = Session(network, source)
+            session.add(Box(10, 10, 40, 40))
+            track = session.tracks[1]
+            track.prompted[0] = replace(track.prompted[0], logits=track.prompted[0].logits * scale)
+            list(session.propagate(stop=1))
+            found.setdefault(prior, []).append(max(track.entries.values(), key=lambda entry: entry.time).logits)
+            session.close()
+    assert torch.equal(*found[False])
+    assert not torch.equal(*found[True])

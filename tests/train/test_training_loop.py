@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from trocar.datasets.clip import Clip
+from trocar.model.checkpoint import open_network
 from trocar.train.__main__ import main
 from trocar.train.checkpoint import LAST, read_checkpoint, write_checkpoint
-from trocar.train.loop import Trainer, build_network, learning_rate
+from trocar.train.export import WEIGHTS
+from trocar.train.loop import Batch, Trainer, build_network, learning_rate
 from trocar.train.recipe import LossWeights, Optimiser, PromptMix, Recipe, Stage
 from trocar.train.steps import Lesson, clip_losses, image_losses
 
@@ -37,9 +39,8 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     recipe = Recipe(model="tiny-random", steps=30, stages=(stage,), optimiser=Optimiser(3e-3, warmup_steps=5))
     trainer = Trainer(recipe, squares, tmp_path)
     losses = []
-    while trainer.progress < 1:
-        losses.append(trainer.learn(trainer.prepare(trainer.step, trainer.progress))["total"])
-        trainer.step += 1
+    while trainer.step < recipe.steps:
+        losses.append(trainer.learn(trainer.prepare(trainer.step))["total"])
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
@@ -50,8 +51,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, workers: int) 
     whole.run()
     half = Trainer(recipe, squares, tmp_path / "half")
     for _ in range(3):
-        half.learn(half.prepare(half.step, half.progress))
-        half.step += 1
+        half.learn(half.prepare(half.step))
     write_checkpoint(tmp_path / "half" / LAST, half.checkpoint())
     rest = Trainer(recipe, squares, tmp_path / "half")
     rest.resume(tmp_path / "half" / LAST)
@@ -62,11 +62,24 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, workers: int) 
         assert torch.equal(whole.average[name], rest.average[name]), name
 
 
+def test_a_stopped_run_ends_after_its_step(tmp_path: Path) -> None:
+    trainer = Trainer(TOY, squares, tmp_path)
+    learn = trainer.learn
+
+    def learn_twice(batch: Batch) -> dict[str, float]:
+        trainer.stopping = trainer.step == 1
+        return learn(batch)
+
+    trainer.learn = learn_twice  # type: ignore[method-assign]
+    trainer.run()
+    assert read_checkpoint(tmp_path / LAST).step == trainer.step == 2
+
+
 def test_workers_share_one_gradient(tmp_path: Path) -> None:
     """Two workers with half of the samples each give the mean of the two halves' gradients."""
     recipe = replace(TOY, workers=2, stages=(replace(STAGE, corrections=0, clip_share=0.0, images=2),))
     trainer = Trainer(recipe, squares, tmp_path)
-    batch = trainer.prepare(0, 0.0)
+    batch = trainer.prepare(0)
     assert len(batch.parts) == 2
     halves = []
     for part in range(2):
@@ -87,7 +100,7 @@ def lesson(**changes: float) -> Lesson:
 
 def samples(trainer: Trainer, clips: bool) -> list[object]:
     for step in range(50):
-        batch = trainer.prepare(step, 0.0)
+        batch = trainer.prepare(step)
         if batch.clips == clips:
             return list(batch.parts[0])
     raise AssertionError("no such batch in 50 draws")
@@ -149,8 +162,15 @@ def test_the_command_renders_trains_and_resumes(tmp_path: Path, capsys: pytest.C
     assert [line["step"] for line in lines] == [20]
     assert 0 <= lines[0]["reached"] <= 1
     assert not list((tmp_path / "out").glob("*.part"))
+    shipped, average = open_network(tmp_path / "out" / WEIGHTS), read_checkpoint(tmp_path / "out" / LAST).average
+    for name, value in shipped.state_dict().items():
+        assert torch.equal(value, average[name].half().float()), name
     recipe.write_text(RECIPE.replace("20", "22"), encoding="utf-8")
     assert main([str(recipe), *folders, "--resume"]) == 0
+    assert main([str(recipe), *folders, "--export", str(tmp_path / "weights.safetensors")]) == 0
+    later = Trainer(TOY, squares, tmp_path / "later")
+    later.start_from(tmp_path / "weights.safetensors")
+    assert torch.equal(later.network.absent_pointer, open_network(tmp_path / "weights.safetensors").absent_pointer)
     assert read_checkpoint(tmp_path / "out" / LAST).step == 22
     assert main([str(tmp_path / "none.toml"), *folders]) == 2
     assert "none.toml is not a file" in capsys.readouterr().err

@@ -30,6 +30,8 @@ class NetworkConfig:
         absent_memory: whether memories of frames without the object get a learned vector (2.1).
         dense_prompts: whether boxes and clicks are also drawn as a map that joins the image features. Not in SAM 2; a
             small network trained from little data learns to obey prompts much sooner with it.
+        mask_prior: whether a tracked frame also gets the mask of the newest memory it reads, as a mask prompt. Not in
+            SAM 2; for the same reason.
     """
 
     name: str
@@ -55,6 +57,7 @@ class NetworkConfig:
     signed_pointer_distance: bool = True
     absent_memory: bool = True
     dense_prompts: bool = False
+    mask_prior: bool = False
 
     def __post_init__(self) -> None:
         if self.hidden_dim % self.memory_dim or self.hidden_dim % 8:
@@ -123,6 +126,7 @@ NANO = NetworkConfig(
     decoder_mlp_dim=512,
     iou_hidden_dim=128,
     dense_prompts=True,
+    mask_prior=True,
 )
 
 

@@ -41,6 +41,7 @@ class Network(nn.Module):
         self.apply(_initialise)
         self.image_encoder.prepare_training()
         self.mask_decoder.prepare_training()
+        self.memory_attention.prepare_training()
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """(F, 3, S, S) normalised images -> features. S must be a multiple of 32."""

@@ -118,7 +118,7 @@ def decode_rows(
     """Each row's candidates; prompts of one kind and size are decoded together."""
     image = image_index(rows, fused.device)
     results: dict[int, Decoded] = {}
-    for members in _groups(rows, _prompt_kind):
+    for members in _groups(rows, lambda row: _prompt_kind(row, network.config.mask_prior)):
         prompts = _prompt_tensors(network, [rows[index] for index in members], fused)
         task = rows[members[0]].task
         multimask = task.track.policy.spec.multimask if task.prompt is None else _is_ambiguous(task.prompt)
@@ -134,10 +134,10 @@ def decode_rows(
     return [results[index] for index in range(len(rows))]
 
 
-def _prompt_kind(row: Row) -> Hashable:
+def _prompt_kind(row: Row, prior: bool) -> Hashable:
     prompt = row.task.prompt
     if prompt is None:
-        return row.task.track.policy.spec.multimask
+        return row.task.track.policy.spec.multimask, prior and bool(row.plan.spatial)
     return len(prompt.labels), prompt.previous is None, prompt.mask is None
 
 
@@ -150,7 +150,8 @@ def _prompt_tensors(network: Network, rows: Sequence[Row], like: Tensor) -> Prom
     prompts = [row.task.prompt for row in rows]
     given = [prompt for prompt in prompts if prompt is not None]
     if not given:
-        return no_prompt(len(rows), like.device)
+        prior = _prior_masks(rows).to(like) if network.config.mask_prior and rows[0].plan.spatial else None
+        return replace(no_prompt(len(rows), like.device), mask_logits=prior)
     dense: Tensor | None = None
     if given[0].mask is not None:
         dense = network.downsample_mask(_masks_of(given).to(like.dtype))
@@ -160,6 +161,15 @@ def _prompt_tensors(network: Network, rows: Sequence[Row], like: Tensor) -> Prom
         dense = previous.clamp(-PREVIOUS_LIMIT, PREVIOUS_LIMIT).to(like.dtype)
     points = torch.stack([prompt.points for prompt in given]).to(like.device)  # bfloat16 would round them to pixels
     return PromptTensors(points, torch.stack([prompt.labels for prompt in given]).to(like.device), dense)
+
+
+def _prior_masks(rows: Sequence[Row]) -> Tensor:
+    """(R, 1, s, s) logits of the newest entry that each row reads."""
+    newest = []
+    for row in rows:
+        read = [row.task.track.entries[item.entry] for item in row.plan.spatial]
+        newest.append(min(read, key=lambda entry: abs(row.task.visit.distance(entry.time))).logits)
+    return torch.stack(newest)[:, None].clamp(-PREVIOUS_LIMIT, PREVIOUS_LIMIT)
 
 
 def _masks_of(prompts: Sequence[PromptInput]) -> Tensor:

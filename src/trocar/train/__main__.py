@@ -1,11 +1,12 @@
-"""python -m trocar.train RECIPE --data DIR --out DIR [--minutes M] [--resume] [--render N]."""
+"""python -m trocar.train RECIPE --data DIR --out DIR [--minutes M] [--resume] ...: run a recipe."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -15,6 +16,7 @@ import torch
 
 from trocar.train.checkpoint import LAST
 from trocar.train.clips import mixed, open_source
+from trocar.train.export import WEIGHTS, export_weights
 from trocar.train.loop import Trainer
 from trocar.train.recipe import read_recipe, recipe_to_toml
 from trocar.train.render import render_scenes
@@ -28,10 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and the recipe as used")
     parser.add_argument("--minutes", type=float, help="length of the run by the clock, instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help=f"go on from {LAST} in the output folder")
+    parser.add_argument("--weights", type=Path, help="begin with the weights in this file")
     parser.add_argument("--processes", type=int, default=1, help="processes that render scenes before the run")
+    parser.add_argument("--render-only", action="store_true", help="stop when the scenes are rendered")
     parser.add_argument("--threads", type=int, default=0, help="threads to compute with; 0 leaves it to PyTorch")
+    parser.add_argument("--export", type=Path, help="only write the weights of the last checkpoint to this file")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
     cv2.setNumThreads(1)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -47,24 +51,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Render what is missing, then train."""
+    """Render what is missing, train, and write the weights; or only write them."""
     recipe = read_recipe(options.recipe)
+    if options.export:
+        export_weights(recipe, options.out, options.export)
+        return
     if options.minutes:
         recipe = replace(recipe, minutes=options.minutes)
     if recipe.data.get("scenes"):
         render_scenes(options.data / "scenes", recipe.scenes, options.processes)
+    if options.render_only:
+        return
     wanted = [name for name, share in recipe.data.items() if share > 0]
     sources = {name: open_source(name, None, options.data / "scenes") for name in wanted}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = Trainer(recipe, mixed(sources, recipe.data), options.out, device)
+    if options.weights:
+        trainer.start_from(options.weights)
     if options.resume:
         trainer.resume(options.out / LAST)
     (options.out / "recipe.toml").write_text(recipe_to_toml(recipe), encoding="utf-8")
-    trainer.run()
+    with ending_after_a_step(trainer):
+        trainer.run()
+    if trainer.stopping:
+        raise KeyboardInterrupt
+    export_weights(recipe, options.out, options.out / WEIGHTS)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+@contextlib.contextmanager
+def ending_after_a_step(trainer: Trainer) -> Iterator[None]:
+    """Let Ctrl+C and a polite kill end the run with whole steps only, so that it can go on exactly."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        trainer.stopping = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

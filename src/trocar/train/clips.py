@@ -30,9 +30,9 @@ Mask = NDArray[np.bool_]
 Draw = Callable[[np.random.Generator], Clip]
 
 SMALLEST_SHARE = 0.0004  # of the picture: smaller objects are not asked for
-LARGE_SHARE, LARGE_WEIGHT = 0.4, 0.5  # what fills the picture teaches little and is drawn less often
 STILL_DRIFT = 0.06  # motion of an image that serves as a clip, in parts of its side
-STILL_CLIPS = 0.25  # share of the clips that are made from one image even where there are more
+CUT_CLIPS = 0.4  # share of the others whose frames follow in any order
+STILL_CLIPS = 0.2  # share of the clips that are made from one image even where there are more
 WIDEST_STRIDE = 5  # frames that a clip may leap at a step
 TRIES = 160
 
@@ -131,15 +131,18 @@ def make_sample(clip: Clip, rng: np.random.Generator, shape: SampleShape) -> Sam
 
 
 def choose_frames(clip: Clip, count: int, rng: np.random.Generator) -> tuple[list[int], bool]:
-    """`count` frames at one stride, and whether they are one frame repeated.
+    """`count` frames, most often at one stride, and whether they are one frame repeated.
 
-    They run either way, and turn at the ends of the clip: what left comes back.
+    They run either way, and turn at the ends of the clip: what left comes back. Some clips are cut: their frames are
+    drawn anywhere, so that an object has to be known by its looks.
     """
     length = len(clip.images)
     if count == 1:
         return [int(rng.integers(length))], False
     if not clip.ordered or length < 3 or rng.random() < STILL_CLIPS:
         return [int(rng.integers(length))] * count, True
+    if rng.random() < CUT_CLIPS:
+        return [int(place) for place in rng.integers(length, size=count)], False
     widest = min(WIDEST_STRIDE, max(1, (length - 1) // (count - 1)))
     stride = 1 if rng.random() < 0.5 else int(rng.integers(1, widest + 1))
     start = int(rng.integers(2 * length - 2))  # on the round trip through all frames and back
@@ -157,10 +160,9 @@ def choose_objects(labels: NDArray[np.uint8], rng: np.random.Generator, shape: S
     known = np.flatnonzero(area >= smallest) + 1
     if not len(known):
         return np.zeros((0, *labels.shape), bool)
-    weight = np.where(area[known - 1] > LARGE_SHARE * labels[0].size, LARGE_WEIGHT, 1.0)
-    chosen = list(rng.choice(known, size=min(shape.objects, len(known)), replace=False, p=weight / weight.sum()))
+    chosen = list(rng.choice(known, size=min(shape.objects, len(known)), replace=False))
     if len(labels) == 1:
-        chosen += list(rng.choice(known, size=shape.objects - len(chosen), p=weight / weight.sum()))
+        chosen += list(rng.choice(known, size=shape.objects - len(chosen)))
     masks = np.stack([labels == label for label in chosen])
     if len(labels) == 1:
         for index in np.flatnonzero(rng.random(len(masks)) < shape.part_share):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trocar.model import NANO, Network, tiny_random
+from trocar.model.checkpoint import load_weights
 from trocar.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
 from trocar.train.clips import Draw, Sample, SampleShape, draw_sample
 from trocar.train.recipe import Optimiser, Recipe
@@ -63,6 +64,8 @@ class Trainer:
         draw: gives the training clips.
         out: folder for `log.jsonl` and the checkpoints.
         device: where to train.
+
+    Setting `stopping` ends a run after the step that it is at.
     """
 
     def __init__(self, recipe: Recipe, draw: Draw, out: Path, device: torch.device | str = "cpu") -> None:
@@ -76,6 +79,7 @@ class Trainer:
         self.threads = ThreadPoolExecutor(recipe.workers)
         self.step = 0
         self.seconds = 0.0
+        self.stopping = False
         out.mkdir(parents=True, exist_ok=True)
 
     def resume(self, path: Path) -> None:
@@ -86,46 +90,48 @@ class Trainer:
         self.optimiser.load_state_dict(state.optimiser)
         self.step, self.seconds = state.step, state.seconds
 
+    def start_from(self, path: Path) -> None:
+        """Begin with the weights in a file instead of fresh ones."""
+        load_weights(self.network, path)
+        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(self.step, self.seconds, self.network.state_dict(), self.average, self.optimiser.state_dict())
 
-    @property
-    def progress(self) -> float:
-        """Part of the run that is done, 0 to 1."""
+    def progress(self, step: int) -> float:
+        """Part of the run that is done before a step, 0 to 1; by the clock, the part that is done now."""
         if self.recipe.minutes > 0:
             return min(1.0, self.seconds / (60 * self.recipe.minutes))
-        return min(1.0, self.step / self.recipe.steps)
+        return min(1.0, step / self.recipe.steps)
 
     def run(self) -> None:
-        """Train to the end. However it ends, Ctrl+C included, a checkpoint of the last whole step is written."""
+        """Train until the end, or until `stopping` is set; then a checkpoint of the last whole step is written."""
         columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
-        saved, totals, logged = self.seconds, dict[str, list[float]](), time.monotonic()
+        saved, note = self.seconds, _Note(self.out / "log.jsonl")
         try:
             with ThreadPoolExecutor(1) as ahead, Progress(*columns) as bar:
                 task = bar.add_task("train", total=1.0, note="")
-                upcoming = ahead.submit(self.prepare, self.step, self.progress)
-                while self.progress < 1:
+                upcoming = ahead.submit(self.prepare, self.step)
+                while self.progress(self.step) < 1 and not self.stopping:
                     begun = time.monotonic()
                     batch = upcoming.result()
-                    upcoming = ahead.submit(self.prepare, self.step + 1, self.progress)
+                    upcoming = ahead.submit(self.prepare, self.step + 1)
                     losses = self.learn(batch)
-                    self.step += 1
                     self.seconds += time.monotonic() - begun
-                    for name, value in losses.items():
-                        totals.setdefault(f"clip_{name}" if batch.clips else name, []).append(value)
-                    if self.step % LOG_STEPS == 0:
-                        self._note(batch, totals, time.monotonic() - logged)
-                        bar.update(task, completed=self.progress, note=f"IoU {losses['reached']:.3f}")
-                        totals, logged = {}, time.monotonic()
+                    note.add(losses, batch.clips)
+                    progress = self.progress(self.step)
+                    if self.step % LOG_STEPS == 0 or progress >= 1:
+                        note.write(self.step, batch.stage, self.seconds, self.optimiser.param_groups[0]["lr"])
+                        bar.update(task, completed=progress, note=f"IoU {losses['reached']:.3f}")
                     if self.seconds - saved > CHECKPOINT_SECONDS:
                         saved = self.seconds
                         write_checkpoint(self.out / LAST, self.checkpoint())
         finally:
             write_checkpoint(self.out / LAST, self.checkpoint())
 
-    def prepare(self, step: int, progress: float) -> Batch:
+    def prepare(self, step: int) -> Batch:
         """The samples of a step: they depend on the recipe's seed, the step and its stage alone."""
-        index, stage = self.recipe.stage_at(progress)
+        index, stage = self.recipe.stage_at(self.progress(step))
         seed = (self.recipe.seed, step)
         rng = np.random.default_rng(seed)
         clips = bool(rng.random() < stage.clip_share)
@@ -141,7 +147,7 @@ class Trainer:
         """One optimiser step; returns the weighted mean losses, "reached" IoU and the gradient's norm."""
         settings = self.recipe.optimiser
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(settings, self.step, self.progress)
+            group["lr"] = learning_rate(settings, self.step, self.progress(self.step))
         self.optimiser.zero_grad(set_to_none=True)
         with written_out_attention(self.device, settings.bf16):
             parts = list(self.threads.map(partial(self._gradients, batch), range(len(batch.parts))))
@@ -149,6 +155,7 @@ class Trainer:
         if math.isfinite(norm):  # a step that overflowed teaches nothing and would end the run
             self.optimiser.step()
             self._average(settings.average_decay)
+        self.step += 1
         values = {name: sum(part[name] for part in parts) / len(parts) for name in parts[0]}
         return {**values, "norm": norm}
 
@@ -182,18 +189,34 @@ class Trainer:
         moving: list[Tensor] = [self.average[name] for name in weights]
         torch._foreach_lerp_(moving, list(weights.values()), 1 - keep)
 
-    def _note(self, batch: Batch, totals: dict[str, list[float]], seconds: float) -> None:
+
+class _Note:
+    """What happened since the last line of the log, and the log."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.values: dict[str, list[float]] = {}
+        self.steps, self.since = 0, time.monotonic()
+
+    def add(self, values: dict[str, float], clips: bool) -> None:
+        self.steps += 1
+        for name, value in values.items():
+            self.values.setdefault(f"clip_{name}" if clips else name, []).append(value)
+
+    def write(self, step: int, stage: int, seconds: float, rate: float) -> None:
+        """Append a line with the means, and begin anew."""
+        now = time.monotonic()
         line = {
-            "step": self.step,
-            "stage": batch.stage,
-            "seconds": round(self.seconds, 1),
-            "progress": round(self.progress, 4),
-            "lr": self.optimiser.param_groups[0]["lr"],
-            "steps_per_s": round(LOG_STEPS / seconds, 3),
-            **{name: round(sum(values) / len(values), 4) for name, values in totals.items()},
+            "step": step,
+            "stage": stage,
+            "seconds": round(seconds, 1),
+            "lr": rate,
+            "steps_per_s": round(self.steps / (now - self.since), 3),
+            **{name: round(sum(values) / len(values), 4) for name, values in self.values.items()},
         }
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        self.values, self.steps, self.since = {}, 0, now
 
 
 def build_optimiser(network: nn.Module, settings: Optimiser) -> torch.optim.AdamW:
