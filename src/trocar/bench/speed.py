@@ -147,7 +147,8 @@ def plot_curve(figures: dict[str, Any], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 3))
     axes.plot(figures["curve"]["frames"], figures["curve"]["resident_mb"])
-    axes.set(xlabel="frame", ylabel="resident memory, MiB", ylim=(0, None), title=figures["network"]["name"])
+    top = 1.25 * max(figures["curve"]["resident_mb"])
+    axes.set(xlabel="frame", ylabel="resident memory, MiB", ylim=(0, top), title=figures["network"]["name"])
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

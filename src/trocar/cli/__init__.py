@@ -55,8 +55,8 @@ def _guarded(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        return _say("interrupted", 130)
+    except KeyboardInterrupt as stop:
+        return _say(f"interrupted; {stop}" if str(stop) else "interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as in `trocar models | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

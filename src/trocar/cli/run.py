@@ -158,6 +158,9 @@ def run(
                     clock.write(writer, tidied(masks, request.fill_holes_px, request.remove_specks_px))
                     show("tracking", clock.frames, len(propagation))
                 clock.stop_loop()
+        except KeyboardInterrupt:
+            done = f"{len(writer.done)} finished frames are in {output.folder}; go on with --resume"
+            raise KeyboardInterrupt(done) from None
         finally:
             snapshots = session.snapshots.size_bytes / max(clock.frames, 1)
             record |= clock.figures(timed.seconds) | {
