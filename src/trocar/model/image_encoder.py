@@ -134,6 +134,7 @@ class ImageEncoder(nn.Module):
     def prepare_training(self) -> None:
         """Draw the coarse maps small: in a fresh network they would drown the position codes that prompts work by."""
         for lateral in (self.laterals[2], self.laterals[3]):
+            assert isinstance(lateral, nn.Conv2d)
             lateral.weight.data *= 0.2
 
     def _positions(self, height: int, width: int) -> Tensor:

@@ -102,8 +102,11 @@ class MaskDecoder(nn.Module):
         image attend to each other, queries and keys start as the same projection: then a place attends to what lies
         near it from the first step, and need not find out first what its position code means.
         """
-        between = [attention for layer in self.layers for attention in (layer.token_to_image, layer.image_to_token)]
-        for attention in (*between, self.final_attention):
+        between = [self.final_attention]
+        for layer in self.layers:
+            assert isinstance(layer, TwoWayLayer)
+            between += [layer.token_to_image, layer.image_to_token]
+        for attention in between:
             attention.k_proj.load_state_dict(attention.q_proj.state_dict())
         for name, weight in self.mask_heads.named_parameters():
             if name.endswith("layers.2.weight"):

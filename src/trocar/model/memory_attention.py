@@ -88,6 +88,7 @@ class MemoryAttention(nn.Module):
         the distance between two cells: the first memory that is read is that of the same place.
         """
         for layer in self.layers:
+            assert isinstance(layer, MemoryAttentionLayer)
             attention = layer.cross_attention
             half = attention.q_proj.out_features // 2
             for bias in (attention.q_proj.bias.data, attention.k_proj.bias.data):
