@@ -12,7 +12,7 @@ import torch
 
 from trocar.datasets.clip import Clip
 from trocar.model.checkpoint import open_network
-from trocar.train.__main__ import main
+from trocar.cli import main
 from trocar.train.checkpoint import LAST, read_checkpoint, write_checkpoint
 from trocar.train.export import WEIGHTS
 from trocar.train.loop import Batch, Trainer, build_network, learning_rate
@@ -156,7 +156,7 @@ def test_the_command_renders_trains_and_resumes(tmp_path: Path, capsys: pytest.C
     recipe = tmp_path / "toy.toml"
     recipe.write_text(RECIPE, encoding="utf-8")
     folders = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
-    assert main([str(recipe), *folders]) == 0
+    assert main(["train", str(recipe), *folders]) == 0
     assert read_checkpoint(tmp_path / "out" / LAST).step == 20
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [20]
@@ -166,13 +166,13 @@ def test_the_command_renders_trains_and_resumes(tmp_path: Path, capsys: pytest.C
     for name, value in shipped.state_dict().items():
         assert torch.equal(value, average[name].half().float()), name
     recipe.write_text(RECIPE.replace("20", "22"), encoding="utf-8")
-    assert main([str(recipe), *folders, "--resume"]) == 0
-    assert main([str(recipe), *folders, "--export", str(tmp_path / "weights.safetensors")]) == 0
+    assert main(["train", str(recipe), *folders, "--resume"]) == 0
+    assert main(["train", str(recipe), *folders, "--export", str(tmp_path / "weights.safetensors")]) == 0
     later = Trainer(TOY, squares, tmp_path / "later")
     later.start_from(tmp_path / "weights.safetensors")
     assert torch.equal(later.network.absent_pointer, open_network(tmp_path / "weights.safetensors").absent_pointer)
     assert read_checkpoint(tmp_path / "out" / LAST).step == 22
-    assert main([str(tmp_path / "none.toml"), *folders]) == 2
+    assert main(["train", str(tmp_path / "none.toml"), *folders]) == 2
     assert "none.toml is not a file" in capsys.readouterr().err
 
 

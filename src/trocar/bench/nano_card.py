@@ -38,7 +38,7 @@ class CardOptions:
     """
 
     split: Split = "held_out"
-    clips_per_kind: int = 10
+    clips_per_kind: int = 4
     frames: int = 8
     baselines: bool = True
     data_folder: Path | None = None

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     run = what.add_parser("run", help="run a protocol")
     run.add_argument("protocol", choices=["nano-card"])
     run.add_argument("--split", choices=["held_out", "tune"], default="held_out", help="(held_out)")
-    run.add_argument("--clips-per-kind", type=int, default=10, help="scenes of each kind (10)")
+    run.add_argument("--clips-per-kind", type=int, default=4, help="scenes of each kind (4)")
     run.add_argument("--no-baselines", action="store_true", help="leave out the offline baselines (GrabCut is slow)")
     run.add_argument("--data", type=Path, help="folder with vocalfolds/ (the one TROCAR_DATA names)")
     run.add_argument("--markdown", action="store_true", help="print the table as it stands in the model card")

@@ -57,7 +57,7 @@ def scene_files(folder: Path) -> Sequence[Path]:
     """
     files = sorted(folder.glob("*.npz"))
     if not files:
-        raise FileNotFoundError(f"{folder} holds no rendered scenes: `python -m trocar.train` renders them")
+        raise FileNotFoundError(f"{folder} holds no rendered scenes: `trocar train` renders them")
     return files
 
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Train nano on a CUDA machine within a time budget.
 #
-#   scripts/gpu_session.sh SECONDS OUT [WEIGHTS]
+#   scripts/train_nano_gpu.sh SECONDS OUT [WEIGHTS]
 #
 # Renders the recipe's scenes with all cores, trains for the rest of the time, and leaves in OUT the weights
-# (weights.safetensors), the log and the recipe as used, each under 16 MB. Give the weights of an earlier session as WEIGHTS to go on from them.
+# (weights.safetensors), the log and the recipe as used, each under 16 MB. Give the weights of an earlier run as WEIGHTS to
+# go on from them.
 # TROCAR_DATA names the folder of the data sets. RECIPE, PYTHON and SCRATCH may be set as well.
 set -euo pipefail
 seconds=${1:?seconds}
@@ -20,9 +21,9 @@ cd "$(dirname "$0")/.."
 export PYTHONPATH="src${PYTHONPATH:+:$PYTHONPATH}"
 mkdir -p "$out"
 
-"$python" -m trocar.train "$recipe" --data "$scratch" --out "$scratch/run" --processes "$(nproc)" --render-only
+"$python" -m trocar train "$recipe" --data "$scratch" --out "$scratch/run" --processes "$(nproc)" --render-only
 minutes=$("$python" -c "import time; print(($seconds - $reserve - time.time() + $started) / 60)")
 start=()
 if [[ -n $weights ]]; then start=(--weights "$weights"); fi
-"$python" -m trocar.train "$recipe" --data "$scratch" --out "$scratch/run" --minutes "$minutes" "${start[@]}"
+"$python" -m trocar train "$recipe" --data "$scratch" --out "$scratch/run" --minutes "$minutes" "${start[@]}"
 cp "$scratch/run/weights.safetensors" "$scratch/run/log.jsonl" "$scratch/run/recipe.toml" "$out/"
