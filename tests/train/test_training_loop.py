@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from trocar.cli import main
 from trocar.datasets.clip import Clip
 from trocar.model.checkpoint import open_network
-from trocar.cli import main
 from trocar.train.checkpoint import LAST, read_checkpoint, write_checkpoint
 from trocar.train.export import WEIGHTS
 from trocar.train.loop import Batch, Trainer, build_network, learning_rate

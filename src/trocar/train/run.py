@@ -56,7 +56,7 @@ def train(run: Run) -> Path:
     """Carry a run out and return the file with its weights.
 
     Raises:
-        ValueError, FileNotFoundError: the recipe, the data or the checkpoint are not right; the message says what to do.
+        ValueError, FileNotFoundError: recipe, data or checkpoint are not right; the message says what to do.
         KeyboardInterrupt: it was stopped; `run.resume` goes on exactly from there.
     """
     cv2.setNumThreads(1)
