@@ -106,8 +106,8 @@ def samples(trainer: Trainer, clips: bool) -> list[object]:
     raise AssertionError("no such batch in 50 draws")
 
 
-def test_every_part_of_the_network_learns(tmp_path: Path) -> None:
-    trainer = Trainer(TOY, squares, tmp_path)
+def idle_parameters(trainer: Trainer) -> set[str]:
+    """Names of the parameters that get no gradient from images, clips, and clips with a mask prompt."""
     rng = np.random.default_rng(0)
     total = torch.zeros(())
     for clips, losses in ((False, image_losses), (True, clip_losses)):
@@ -116,7 +116,13 @@ def test_every_part_of_the_network_learns(tmp_path: Path) -> None:
             parts.pop("reached")
             total = total + torch.stack(list(parts.values())).sum()
     total.backward()
-    idle = {name for name, p in trainer.network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
+    return {name for name, p in trainer.network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
+
+
+def test_every_part_of_the_network_learns(tmp_path: Path) -> None:
+    # Only the best of three candidates learns its mask, and which one that is, is up to the first weights.
+    runs = [Trainer(replace(TOY, seed=seed), squares, tmp_path / str(seed)) for seed in range(4)]
+    idle = set.intersection(*(idle_parameters(trainer) for trainer in runs))
     # Slots of frames further back than these clips reach, the code of "no point" and the absent object's memory,
     # which only take part where the network itself judges an object absent.
     assert not {name for name in idle if "absent" not in name}, idle

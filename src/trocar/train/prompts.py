@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trocar.prompts import Point, center_click, jittered_box, tight_box, uniform_click
 from trocar.track.prompt_input import PromptInput
 
 Mask = NDArray[np.bool_]
@@ -29,19 +29,16 @@ def mask_prompt(mask: Tensor) -> PromptInput:
 
 
 def box_prompt(mask: Mask, rng: np.random.Generator, noise: float) -> PromptInput:
-    """The box of a mask's outermost pixels; most have their corners shifted by up to `noise` of the box's side."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = np.array([columns[0], rows[0], columns[-1], rows[-1]], float)
-    if rng.random() > TIGHT_SHARE:
-        reach = noise * np.tile(box[2:] - box[:2] + 1, 2)
-        box = box + rng.uniform(-1, 1, 4) * reach
-    box = np.clip(box, 0, mask.shape[0] - 1)
-    return PromptInput(torch.from_numpy(box.astype(np.float32)).view(2, 2), torch.tensor([2, 3]))
+    """The box of a mask's outermost pixels; most have their sides shifted by up to `noise` of the box's size."""
+    box = jittered_box(mask, rng, noise) if rng.random() > TIGHT_SHARE else tight_box(mask)
+    return PromptInput(torch.tensor([[box.x0, box.y0], [box.x1, box.y1]]), torch.tensor([2, 3]))
 
 
 def click_prompt(mask: Mask, rng: np.random.Generator) -> PromptInput:
     """One positive click on a mask that is not empty."""
-    return PromptInput(_place(mask, rng)[None], torch.tensor([1]))
+    click = _click(mask, np.zeros_like(mask), rng)
+    assert click is not None
+    return PromptInput(torch.tensor([[click.x, click.y]]), torch.tensor([1]))
 
 
 def corrected(
@@ -51,39 +48,15 @@ def corrected(
 
     The logits of the guess are added by the caller, who has them.
     """
-    missed, wrong = truth & ~guess & valid, guess & ~truth & valid
-    if not (missed.any() or wrong.any()):
+    click = _click(truth & valid, guess & valid, rng)
+    if click is None:
         return None
-    if rng.random() < CENTRE_SHARE:
-        deepest = [_depth(region) for region in (missed, wrong)]
-        positive = bool(deepest[0].max() >= deepest[1].max())
-        place = _deepest(deepest[0] if positive else deepest[1])
-    else:
-        positive = bool(rng.random() * (missed.sum() + wrong.sum()) < missed.sum())
-        place = _anywhere(missed if positive else wrong, rng)
-    points = torch.cat((prompt.points, place[None]))
-    return PromptInput(points, torch.cat((prompt.labels, torch.tensor([int(positive)]))))
+    points = torch.cat((prompt.points, torch.tensor([[click.x, click.y]])))
+    return PromptInput(points, torch.cat((prompt.labels, torch.tensor([int(click.positive)]))))
 
 
-def _place(mask: Mask, rng: np.random.Generator) -> Tensor:
-    return _deepest(_depth(mask)) if rng.random() < CENTRE_SHARE else _anywhere(mask, rng)
-
-
-def _depth(mask: Mask) -> NDArray[np.float32]:
-    """Distance of each pixel of the mask to its edge; the picture's edge counts as one."""
-    padded = np.pad(mask.astype(np.uint8), 1)
-    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
-
-
-def _deepest(depth: NDArray[np.float32]) -> Tensor:
-    row, column = divmod(int(depth.argmax()), depth.shape[1])
-    return torch.tensor([float(column), float(row)])
-
-
-def _anywhere(mask: Mask, rng: np.random.Generator) -> Tensor:
-    places = np.flatnonzero(mask)
-    row, column = divmod(int(places[int(rng.integers(len(places)))]), mask.shape[1])
-    return torch.tensor([float(column), float(row)])
+def _click(truth: Mask, guess: Mask, rng: np.random.Generator) -> Point | None:
+    return center_click(truth, guess) if rng.random() < CENTRE_SHARE else uniform_click(truth, guess, rng)
 
 
 def with_previous(prompt: PromptInput, logits: Tensor) -> PromptInput:
