@@ -3,11 +3,11 @@
 import sys
 
 from trocar import Box, Session, load, open_source
-from trocar.memory.seam import EncodeSpec, ReadPlan, SpatialItem, best_candidate
+from trocar.memory.seam import PolicySpec, ReadPlan, SpatialItem, best_candidate
 
 
 class EveryTenth:
-    spec = EncodeSpec()
+    spec = PolicySpec()
 
     def __init__(self):
         self.prompted, self.kept = {}, {}  # time -> entry
@@ -18,7 +18,7 @@ class EveryTenth:
         items += [SpatialItem(self.kept[time], slot) for slot, time in enumerate(newest)]
         return [ReadPlan(tuple(items))]
 
-    def choose(self, candidates):
+    def choose(self, visit, candidates):
         return best_candidate(candidates)
 
     def write(self, visit, records):

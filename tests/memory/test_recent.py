@@ -114,7 +114,7 @@ def test_a_new_answer_to_a_prompt_takes_the_old_ones_place() -> None:
 
 def test_choice_is_the_largest_predicted_iou_and_presence_its_score() -> None:
     offered = Candidates(torch.zeros(3, 2, 2), [0.2, 0.9, 0.4], -0.1)
-    choice = Recent().choose([offered])[0]
+    choice = Recent().choose(Visit(1, 1), [offered])[0]
     assert (choice.candidate, choice.present) == (1, False)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from trocar.memory.seam import (
     Candidates,
     Choice,
-    EncodeSpec,
     EntryId,
     FrameView,
+    PolicySpec,
     ReadPlan,
     Record,
     Visit,
@@ -24,12 +24,12 @@ class NoMemory:
     An unprompted frame has nothing to go by, so its object counts as absent there.
     """
 
-    spec = EncodeSpec(encode=False)
+    spec = PolicySpec(encode=False)
 
     def read(self, visit: Visit, query: FrameView) -> list[ReadPlan]:
         return [ReadPlan()]
 
-    def choose(self, candidates: list[Candidates]) -> list[Choice]:
+    def choose(self, visit: Visit, candidates: list[Candidates]) -> list[Choice]:
         chosen = best_candidate(candidates)[0]
         return [Choice(chosen.parent, chosen.candidate, present=False)]
 

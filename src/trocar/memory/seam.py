@@ -31,12 +31,14 @@ class Visit:
         time: the frame's place on the axis of the visiting order; neighbours in that order differ by one.
         direction: +1 where the pass runs towards larger times, -1 where it runs back.
         length: number of frames of the source, or None where it is not known (live input).
+        size: (rows, columns) of the frame in source pixels, or None where there is none but the network's square.
     """
 
     frame: int
     time: int
     direction: Literal[1, -1] = 1
     length: int | None = None
+    size: tuple[int, int] | None = None
 
     def distance(self, time: int) -> int:
         """Signed steps from `time` to now in processing order: positive for the past, negative for what is to come."""
@@ -59,7 +61,7 @@ class MemoryEntry:
         present: whether the object counts as present.
         area: pixels of the low-resolution mask.
         box: (x0, y0, x1, y1) of the low-resolution mask, far edges exclusive; None where it is empty.
-        feature: (D, h, w) stride-16 image feature, if the policy asked for it.
+        feature: (D, h, w) stride-16 feature, if the policy asked for it.
         tags: the policy's own remarks, from its Choice.
     """
 
@@ -100,7 +102,7 @@ class SpatialItem:
     Args:
         entry: which one; reading it twice is legal.
         slot: temporal code: None for none, 0..6 a row of the checkpoint's table (6 prompted, 0 newest), 7 + k the k-th
-            learned long-term row.
+            learned long-term row; where the checkpoint has no such row, the loop takes the last one that it has.
         gain: factor on its attention keys.
     """
 
@@ -171,40 +173,53 @@ class Record:
 
 
 @dataclass(frozen=True)
-class EncodeSpec:
-    """How entries are made for a policy.
+class PolicySpec:
+    """What a policy asks of the loop.
 
     Args:
         feature: which stride-16 feature enters the memory encoder: the image's own, as in SAM 2, or the one that
             memory attention has conditioned.
         mask: "soft" probabilities or a "hard" 0/1 mask on tracked frames.
         encode: False where the spatial memory is never read.
-        keep_feature: keep the image feature with the entry.
+        keep_feature: which stride-16 feature is kept with an entry.
         multimask: ask for three candidates on tracked frames, as SAM 2 does, or for the single mask.
+        lag: visits by which masks are held back at most, since a later choice among hypotheses may still change them;
+            None for as long as it takes, up to the end of the pass.
     """
 
     feature: Literal["raw", "conditioned"] = "raw"
     mask: Literal["soft", "hard"] = "soft"
     encode: bool = True
-    keep_feature: bool = False
+    keep_feature: Literal["none", "raw", "conditioned"] = "none"
     multimask: bool = True
+    lag: int | None = 0
 
 
 class MemoryPolicy(Protocol):
-    """What to remember of one object. One instance serves one object."""
+    """What to remember of one object. One instance serves one object.
 
-    spec: EncodeSpec
+    On a visited frame that has no prompt `read`, `choose` and `write` are called in this order, with the same visit.
+    """
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What the policy asks of the loop; it does not change."""
+        ...
 
     def read(self, visit: Visit, query: FrameView) -> list[ReadPlan]:
         """One plan a living hypothesis, before the frame is decoded."""
         ...
 
-    def choose(self, candidates: list[Candidates]) -> list[Choice]:
+    def choose(self, visit: Visit, candidates: list[Candidates]) -> list[Choice]:
         """The survivors among the candidates of all hypotheses, best first; never an empty list."""
         ...
 
     def write(self, visit: Visit, records: list[Record]) -> None:
-        """Take note of new entries, one a survivor. An answer to a prompt replaces what was kept of its time."""
+        """Take note of new entries, one a survivor and in their order.
+
+        The answer to a prompt comes alone. It is written when a pass begins, whichever frame it belongs to, and again
+        when its frame is visited; it replaces what was kept of its time.
+        """
         ...
 
     def live(self) -> set[EntryId]:

@@ -39,10 +39,10 @@ class StepSettings:
 
 @dataclass(frozen=True, eq=False)
 class Survivor:
-    """A chosen candidate: of which task, decoded in which row, as what."""
+    """A chosen candidate: of which task, decoded from which (D, h, w) fused feature, as what."""
 
     task: Task
-    row: int
+    fused: Tensor
     decoded: Decoded
     choice: Choice
     candidates: Candidates
@@ -52,7 +52,7 @@ class Survivor:
         return self.task.prompt is not None
 
 
-def choose_rows(rows: Sequence[Row], decoded: Sequence[Decoded]) -> list[Survivor]:
+def choose_rows(rows: Sequence[Row], fused: Tensor, decoded: Sequence[Decoded]) -> list[Survivor]:
     """Each policy's choice among all its rows; on a prompted frame the user's word, so the best single candidate."""
     survivors = []
     by_task: dict[int, list[int]] = {}
@@ -61,10 +61,10 @@ def choose_rows(rows: Sequence[Row], decoded: Sequence[Decoded]) -> list[Survivo
     for members in by_task.values():
         task = rows[members[0]].task
         offered = [_candidates(decoded[index]) for index in members]
-        choices = best_candidate(offered) if task.prompt is not None else task.track.policy.choose(offered)
+        choices = best_candidate(offered) if task.prompt is not None else task.track.policy.choose(task.visit, offered)
         for one in choices:
             at = members[one.parent]
-            survivors.append(Survivor(task, at, decoded[at], one, offered[one.parent]))
+            survivors.append(Survivor(task, fused[at], decoded[at], one, offered[one.parent]))
     return survivors
 
 
@@ -95,7 +95,6 @@ def suppress_overlap(logits: Tensor) -> Tensor:
 def encode_rows(
     network: Network,
     features: ImageFeatures,
-    fused: Tensor,
     survivors: Sequence[Survivor],
     logits: Tensor,
     settings: StepSettings,
@@ -115,7 +114,7 @@ def encode_rows(
     raw = features.stride16[[one.task.image for one in survivors]]
     conditioned = [one.task.track.policy.spec.feature == "conditioned" for one in survivors]
     if any(conditioned):
-        seen = fused[[one.row for one in survivors]]
+        seen = torch.stack([one.fused for one in survivors])
         raw = torch.where(torch.tensor(conditioned, device=raw.device).view(shape), seen, raw)
     present = torch.tensor([one.choice.present for one in survivors], device=large.device)
     return network.encode_memory(raw, mask, present)
@@ -169,11 +168,21 @@ def make_entries(
                 present=choice.present,
                 area=area,
                 box=box,
-                feature=features.stride16[one.task.image] if spec.keep_feature else None,
+                feature=_kept_feature(one, features),
                 tags=choice.tags,
             )
         )
     return entries
+
+
+def _kept_feature(one: Survivor, features: ImageFeatures) -> Tensor | None:
+    match one.task.track.policy.spec.keep_feature:
+        case "raw":
+            return features.stride16[one.task.image]
+        case "conditioned":
+            return one.fused
+        case _:
+            return None
 
 
 def _extents(logits: Tensor) -> list[tuple[int, tuple[int, int, int, int] | None]]:

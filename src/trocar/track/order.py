@@ -21,6 +21,7 @@ class Pass:
         start: first frame visited.
         stop: last frame visited.
         length: frames in the source; None where it is not known.
+        size: (rows, columns) of its frames in pixels.
         unprompted_side: an object takes part only where its earliest prompt still lies ahead of the pass: the second
             half of tracking both ways, which completes a forward pass.
         is_whole: whether it starts where tracking starts rather than going on from an earlier part.
@@ -30,6 +31,7 @@ class Pass:
     start: int
     stop: int
     length: int | None = None
+    size: tuple[int, int] | None = None
     unprompted_side: bool = False
     is_whole: bool = True
 
@@ -39,7 +41,7 @@ class Pass:
 
     def visit(self, frame: int) -> Visit:
         """The visit of one frame: frames of a source are a step of time apart."""
-        return Visit(frame, frame, self.sign, self.length)
+        return Visit(frame, frame, self.sign, self.length, self.size)
 
     def visits(self) -> Iterator[Visit]:
         return (self.visit(frame) for frame in range(self.start, self.stop + self.sign, self.sign))

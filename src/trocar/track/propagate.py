@@ -28,13 +28,18 @@ class Outcome:
 
     Args:
         object_id: whose.
-        entry: what is remembered of it, mask logits included; of the best hypothesis where there are several.
-        decoded: that row's candidates, if it was decoded now rather than answered by an earlier prompt.
+        records: what is remembered of it, one a surviving hypothesis, best first.
+        decoded: the best one's candidates, if it was decoded now rather than answered by an earlier prompt.
     """
 
     object_id: int
-    entry: MemoryEntry
+    records: list[Record]
     decoded: Decoded | None = None
+
+    @property
+    def entry(self) -> MemoryEntry:
+        """The best hypothesis' entry, mask logits included."""
+        return self.records[0].entry
 
 
 def step(network: Network, features: ImageFeatures, tasks: Sequence[Task], settings: StepSettings) -> list[Outcome]:
@@ -46,18 +51,20 @@ def step(network: Network, features: ImageFeatures, tasks: Sequence[Task], setti
     rows = [Row(task, plan) for task in tasks for plan in _plans(task, features, settings.seed)]
     fused = attend_rows(network, features, rows)
     decoded = decode_rows(network, features, fused, rows, settings.stability_fallback)
-    survivors = choose_rows(rows, decoded)
+    survivors = choose_rows(rows, fused, decoded)
     logits = chosen_logits(survivors)
-    spatial = encode_rows(network, features, fused, survivors, logits, settings)
+    spatial = encode_rows(network, features, survivors, logits, settings)
     entries = make_entries(network, features, survivors, logits, spatial, settings.entry_dtype)
     outcomes = []
     for task in tasks:
         own = [(one, entry) for one, entry in zip(survivors, entries, strict=True) if one.task is task]
         if task.prompt is None:
-            task.track.remember(task.visit, [Record(entry, one.choice, one.candidates) for one, entry in own])
+            records = [Record(entry, one.choice, one.candidates) for one, entry in own]
+            task.track.remember(task.visit, records)
         else:
+            records = [Record(own[0][1])]
             task.track.prompted[task.visit.frame] = own[0][1]
-        outcomes.append(Outcome(task.track.object_id, own[0][1], own[0][0].decoded))
+        outcomes.append(Outcome(task.track.object_id, records, own[0][0].decoded))
     return outcomes
 
 
@@ -88,7 +95,7 @@ def propagate(
         for track in active:
             if visit.frame in track.prompted:
                 track.tell(visit, track.prompted[visit.frame])
-                outcomes.append(Outcome(track.object_id, track.prompted[visit.frame]))
+                outcomes.append(Outcome(track.object_id, [Record(track.prompted[visit.frame])]))
         standing = tuple((outcome.object_id, outcome.entry.logits) for outcome in outcomes)
         tasks = [Task(track, visit, standing=standing) for track in active if visit.frame not in track.prompted]
         if tasks:

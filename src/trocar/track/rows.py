@@ -6,8 +6,10 @@ does not depend on its neighbours.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +70,8 @@ def attend_rows(network: Network, features: ImageFeatures, rows: Sequence[Row]) 
     fused: list[Tensor] = [features.stride16] * len(rows)
     for members in _groups(rows, lambda row: (len(row.plan.spatial), len(row.plan.pointers))):
         queries = features.stride16[image[members]]
-        attended = network.attend(queries, _memory_tokens([rows[index] for index in members], queries))
+        slots = network.config.num_slots + network.config.num_long_term_slots
+        attended = network.attend(queries, _memory_tokens([rows[index] for index in members], queries, slots))
         for index, feature in zip(members, attended, strict=True):
             # A mask prompt is the output itself; its pointer is decoded from the plain image (SAM 2).
             prompt = rows[index].task.prompt
@@ -77,7 +80,8 @@ def attend_rows(network: Network, features: ImageFeatures, rows: Sequence[Row]) 
     return torch.stack(fused)
 
 
-def _memory_tokens(rows: Sequence[Row], like: Tensor) -> MemoryTokens | None:
+def _memory_tokens(rows: Sequence[Row], like: Tensor, slots: int) -> MemoryTokens | None:
+    """What rows of equal lengths attend to; `slots` is how many temporal codes the network has."""
     plans = [row.plan for row in rows]
     if not plans[0].spatial and not plans[0].pointers:
         return None
@@ -97,12 +101,29 @@ def _memory_tokens(rows: Sequence[Row], like: Tensor) -> MemoryTokens | None:
     return MemoryTokens(
         spatial=stacked(lambda entry: entry.spatial, "spatial", (1, *like.shape[-2:])),
         slot=torch.tensor(
-            [[-1 if item.slot is None else item.slot for item in plan.spatial] for plan in plans], device=like.device
+            [[_row_of_codes(item.slot, slots) for item in plan.spatial] for plan in plans], device=like.device
         ).long(),
         key_gain=numbers([[item.gain for item in plan.spatial] for plan in plans]),
         pointers=stacked(lambda entry: entry.pointer, "pointers", (like.shape[1],)),
         pointer_distance=numbers([[item.distance / item.normaliser for item in plan.pointers] for plan in plans]),
         pointer_gain=numbers([[item.gain for item in plan.pointers] for plan in plans]),
+    )
+
+
+def _row_of_codes(slot: int | None, slots: int) -> int:
+    if slot is None:
+        return -1
+    if slot >= slots:
+        _warn_of_missing_slots(slots)
+    return min(slot, slots - 1)
+
+
+@cache
+def _warn_of_missing_slots(slots: int) -> None:
+    warnings.warn(
+        f"this network has {slots} temporal codes and none for long-term memories, which get the last one instead: "
+        "use weights that were trained with long-term memory to have their own",
+        stacklevel=2,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 from trocar.frames import FrameSource
 from trocar.masks import FrameMasks
 from trocar.memory.recent import Recent
-from trocar.memory.seam import MemoryPolicy
+from trocar.memory.seam import MemoryEntry, MemoryPolicy
 from trocar.model.network import Network
 from trocar.prompts import Prompt, check_prompt
 from trocar.track.entries import StepSettings, suppress_overlap
@@ -99,7 +100,7 @@ class Session:
             self._edits.append((object_id, frame, before))
             self.tracks[object_id] = track
             self.snapshots.drop_from(frame)
-            return self._frame_masks(frame, [outcome])
+            return self._frame_masks(frame, {object_id: outcome.entry})
 
     def remove(self, object_id: int) -> None:
         """Forget an object."""
@@ -159,17 +160,18 @@ class Session:
             self._temporary.cleanup()
 
     def _passes(self, direction: Direction | Literal["both"], start: int | None, stop: int | None) -> list[Pass]:
-        length = len(self.source)
+        end = len(self.source) - 1
         firsts = [min(track.prompted) for track in self.tracks.values()]
         if direction == "both":
-            back = Pass("backward", max(firsts) - 1, 0, length, unprompted_side=True)
-            return [Pass("forward", min(firsts), length - 1, length), back]
+            back = replace(self._stretch("backward", max(firsts) - 1, 0), unprompted_side=True)
+            return [self._stretch("forward", min(firsts), end), back]
         if direction == "forward":
-            return [
-                Pass("forward", min(firsts) if start is None else start, length - 1 if stop is None else stop, length)
-            ]
+            return [self._stretch("forward", min(firsts) if start is None else start, end if stop is None else stop)]
         lasts = [max(track.prompted) for track in self.tracks.values()]
-        return [Pass("backward", max(lasts) if start is None else start, stop or 0, length)]
+        return [self._stretch("backward", max(lasts) if start is None else start, stop or 0)]
+
+    def _stretch(self, direction: Direction, start: int, stop: int) -> Pass:
+        return Pass(direction, start, stop, len(self.source), self.source.geometry.size)
 
     def _rest(self, stretch: Pass) -> Pass:
         """What a pass still has to visit, as far as snapshots tell."""
@@ -177,6 +179,11 @@ class Session:
         if reached is None or (reached - stretch.start) * stretch.sign < 0:
             return stretch
         return replace(stretch, start=reached + stretch.sign, is_whole=False)
+
+    def _held_back(self, stretch: Pass) -> int:
+        """How many frames before a resumed pass still wait for their masks."""
+        kept = None if stretch.is_whole else self.snapshots.before(stretch.direction, stretch.start)
+        return max((len(state["lineage"]["stages"]) for state in kept.states.values()), default=0) if kept else 0
 
     def _run_pass(self, stretch: Pass, anew: bool) -> Iterator[FrameMasks]:
         """One pass: restore what precedes it, replay up to its start, then track and keep snapshots."""
@@ -192,11 +199,35 @@ class Session:
             replay = replace(stretch, start=kept.frame + sign, stop=stretch.start - sign)
             for _ in self._loop(self.tracks, replay):
                 pass
+        yield from self._track(stretch)
+
+    def _track(self, stretch: Pass) -> Iterator[FrameMasks]:
+        """Visit the frames of a pass, hand masks out as soon as they are settled, and keep snapshots."""
+        lineages = [track.lineage for track in self.tracks.values()]
+        if stretch.is_whole:  # what lies before was handed out by an earlier pass
+            for lineage in lineages:
+                lineage.clear()
+        held = [lineage.stages[0].frame for lineage in lineages if lineage.stages]
+        oldest = min(held, key=lambda frame: frame * stretch.sign, default=stretch.start)
+        waiting = deque(range(oldest, stretch.start, stretch.sign))
+        lag = self._memory.spec.lag
         for frame, outcomes in self._loop(self.tracks, stretch):
-            visited = abs(frame - stretch.start) + 1
-            if visited % self.options.snapshot_every == 0 or frame == stretch.stop:
-                self.snapshots.write(direction, frame, self.tracks)
-            yield self._frame_masks(frame, outcomes)
+            waiting.append(frame)
+            for outcome in outcomes:
+                self.tracks[outcome.object_id].lineage.note(frame, outcome.records, lag)
+            yield from self._hand_out(waiting, final=frame == stretch.stop)
+            # Only after its masks have been taken: whoever goes on from a snapshot never misses a frame.
+            if (abs(frame - stretch.start) + 1) % self.options.snapshot_every == 0 or frame == stretch.stop:
+                self.snapshots.write(stretch.direction, frame, self.tracks)
+
+    def _hand_out(self, waiting: deque[int], final: bool) -> Iterator[FrameMasks]:
+        """The masks of the frames that are settled for all objects, in the order of the pass."""
+        while waiting:
+            owners = [track for _, track in sorted(self.tracks.items()) if track.lineage.oldest == waiting[0]]
+            if not final and any(not track.lineage.settled for track in owners):
+                return
+            frame = waiting.popleft()
+            yield self._frame_masks(frame, {track.object_id: track.lineage.take() for track in owners})
 
     def _loop(self, tracks: dict[int, Track], stretch: Pass) -> Iterator[tuple[int, list[Outcome]]]:
         return propagate(self._network, self._features, tracks, stretch, self.options.step)
@@ -213,7 +244,7 @@ class Session:
         if frame in track.prompted:
             found = track.prompted[frame].logits
         asked = prompt_input(track.prompts[frame], self.source.geometry, self._side, found, self._device)
-        visit = Pass("forward", frame, frame, len(self.source)).visit(frame)
+        visit = self._stretch("forward", frame, frame).visit(frame)
         reader = memory or track.fork()
         reader.next_id = track.next_id
         task = Task(reader, visit, asked, use_memory=memory is not None)
@@ -236,9 +267,8 @@ class Session:
                 continue
             shadow.restore(copy.deepcopy(self._memory), kept.states[track.object_id])
             memory = shadow.fork()
-            for at, outcomes in self._loop(
-                {track.object_id: shadow}, Pass(direction, kept.frame + sign, frame, len(self.source))
-            ):
+            again = self._stretch(direction, kept.frame + sign, frame)
+            for at, outcomes in self._loop({track.object_id: shadow}, again):
                 if at != frame:
                     memory = shadow.fork()
                 elif outcomes:
@@ -246,20 +276,20 @@ class Session:
                     return (entry.logits if entry.present else None), memory
         return None, None
 
-    def _frame_masks(self, frame: int, outcomes: list[Outcome]) -> FrameMasks:
-        if not outcomes:
+    def _frame_masks(self, frame: int, entries: dict[int, MemoryEntry]) -> FrameMasks:
+        if not entries:
             return FrameMasks(frame, {})
-        logits = torch.stack([outcome.entry.logits for outcome in outcomes]).float()
+        logits = torch.stack([entry.logits for entry in entries.values()]).float()
         large = F.interpolate(logits[None], size=self.source.geometry.size, mode="bilinear", align_corners=False)[0]
         if self.options.step.non_overlap:
             large = suppress_overlap(large)
-        masks = dict(zip((one.object_id for one in outcomes), (large > 0).cpu().numpy(), strict=True))
+        masks = dict(zip(entries, (large > 0).cpu().numpy(), strict=True))
         if not self.options.step.non_overlap:
             # A mask prompt is the answer to the pixel, whatever the network's resolution.
             exact = {name: self.tracks[name].prompts.get(frame) for name in masks}
             masks |= {name: said.mask for name, said in exact.items() if said is not None and said.mask is not None}
-        scores = {one.object_id: one.entry.iou if one.entry.present else 0.0 for one in outcomes}
-        prompted = frozenset(one.object_id for one in outcomes if one.entry.role == "prompted")
+        scores = {name: entry.iou if entry.present else 0.0 for name, entry in entries.items()}
+        prompted = frozenset(name for name, entry in entries.items() if entry.role == "prompted")
         return FrameMasks(frame, masks, scores, prompted)
 
 
@@ -271,7 +301,7 @@ class Propagation(Iterator[FrameMasks]):
 
     def __init__(self, session: Session, passes: list[tuple[Pass, bool]]) -> None:
         self.source = session.source
-        self._length = sum(len(stretch) for stretch, _ in passes)
+        self._length = sum(len(stretch) + session._held_back(stretch) for stretch, _ in passes)
         self._made = (masks for stretch, anew in passes for masks in session._run_pass(stretch, anew))
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trocar.memory.seam import EntryId, MemoryEntry, MemoryPolicy, Record, Visit
 from trocar.prompts import Box, MaskPrompt, Point, Prompt, Scribble
+from trocar.track.lineage import Lineage, Stage
 
 SCRIBBLE_POINTS = 8  # a stroke speaks as this many clicks along it; the decoder knows clicks only
 
@@ -55,6 +56,7 @@ class Track:
         prompted: the entries that answer the prompts, by frame; tracking never overwrites them.
         entries: what the policy knows of and may read, by id.
         next_id: the next entry's id.
+        lineage: frames whose masks have not been handed out yet.
     """
 
     object_id: int
@@ -63,6 +65,7 @@ class Track:
     prompted: dict[int, MemoryEntry] = field(default_factory=dict)
     entries: dict[EntryId, MemoryEntry] = field(default_factory=dict)
     next_id: int = 0
+    lineage: Lineage = field(default_factory=Lineage)
 
     def new_id(self) -> EntryId:
         self.next_id += 1
@@ -72,15 +75,15 @@ class Track:
         """Start a pass afresh: an empty memory that is told of every prompt."""
         self.policy = policy
         self.entries = {}
+        self.lineage = Lineage()
         for frame in sorted(self.prompted):
             self.tell(visit, self.prompted[frame])
 
     def tell(self, visit: Visit, entry: MemoryEntry) -> None:
-        """Let the policy know of an answered prompt, once."""
-        if entry.id not in self.entries:
-            self.entries[entry.id] = entry
-            self.policy.write(visit, [Record(entry)])
-            self.release()
+        """Let the policy know of an answered prompt: when a pass begins, and when its frame is visited."""
+        self.entries[entry.id] = entry
+        self.policy.write(visit, [Record(entry)])
+        self.release()
 
     def remember(self, visit: Visit, records: list[Record]) -> None:
         """Hand new tracked entries to the policy and free what it will never read again."""
@@ -101,23 +104,39 @@ class Track:
             dict(self.prompted),
             dict(self.entries),
             self.next_id,
+            self.lineage.copy(),
         )
 
     def state(self) -> dict[str, Any]:
         """The memory as plain data and tensors, for a snapshot."""
-        # Entries of one frame are views of one batch; a copy keeps a snapshot from holding its neighbours too.
-        entries = [
-            {
-                part.name: value.clone() if isinstance(value := getattr(entry, part.name), Tensor) else value
-                for part in fields(MemoryEntry)
-            }
-            for entry in self.entries.values()
-        ]
-        return {"policy": copy.deepcopy(vars(self.policy)), "entries": entries}
+        return {
+            "policy": copy.deepcopy(vars(self.policy)),
+            "entries": [_entry_state(entry) for entry in self.entries.values()],
+            "lineage": {
+                "stages": [
+                    (stage.frame, [_entry_state(entry) for entry in stage.entries], stage.parents)
+                    for stage in self.lineage.stages
+                ],
+                "settled": self.lineage.settled,
+            },
+        }
 
     def restore(self, policy: MemoryPolicy, state: dict[str, Any]) -> None:
         """Go back to a snapshot's memory; `policy` is a fresh instance of the same kind."""
         vars(policy).update(copy.deepcopy(state["policy"]))
         self.policy = policy
         self.entries = {entry["id"]: MemoryEntry(**entry) for entry in state["entries"]}
+        stages = [
+            Stage(frame, tuple(MemoryEntry(**entry) for entry in entries), parents)
+            for frame, entries, parents in state["lineage"]["stages"]
+        ]
+        self.lineage = Lineage(stages, state["lineage"]["settled"])
         self.next_id = max([self.next_id, *(name + 1 for name in self.entries)])
+
+
+def _entry_state(entry: MemoryEntry) -> dict[str, Any]:
+    # Entries of one frame are views of one batch; a copy keeps a snapshot from holding its neighbours too.
+    return {
+        part.name: value.clone() if isinstance(value := getattr(entry, part.name), Tensor) else value
+        for part in fields(MemoryEntry)
+    }
