@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -43,6 +44,15 @@ class FrameSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Frame: ...
+
+
+def geometry_of(source: FrameSource, frame: int) -> Geometry:
+    """The pixel grid of one frame.
+
+    Frames share the source's `geometry`, unless the source has `geometries`, one a frame: pictures of several sizes.
+    """
+    own: Sequence[Geometry] | None = getattr(source, "geometries", None)
+    return source.geometry if own is None or not 0 <= frame < len(own) else own[frame]
 
 
 class ArraySource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from trocar.memory import POLICIES, MemoryPolicy
+from trocar.memory.knobs import knob_values
 from trocar.model.network import Network
 
 
@@ -55,16 +57,50 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def load_memory(policy: str = "recent", **options: Any) -> MemoryPolicy:
-    """A memory policy by name, with its own options.
+def load_memory(spec: str = "recent", **options: Any) -> MemoryPolicy:
+    """A memory policy with its knobs.
+
+    Args:
+        spec: a name of `trocar policies`, alone or as NAME:key=value,key=value, or the path of a TOML file (*.toml)
+            with `policy = "NAME"` and a line for each knob.
+        options: further knobs; they go before those in `spec`.
 
     Raises:
         UnknownName: no such policy.
-        ValueError: an option that it does not take.
+        FileNotFoundError: no such file.
+        ValueError: the policy has no such knob, or its value is not what it takes.
     """
-    if policy not in POLICIES:
-        raise UnknownName("memory policy", policy, POLICIES)
+    settings = memory_settings(spec, **options)
+    return POLICIES[settings.pop("policy")](**settings)
+
+
+def memory_settings(spec: str = "recent", **options: Any) -> dict[str, Any]:
+    """What `load_memory` makes of the same: the policy's name under "policy", and the value of every knob."""
+    said = _memory_file(Path(spec)) if spec.endswith(".toml") else _memory_text(spec)
+    name = str(said.pop("policy"))
+    if name not in POLICIES:
+        raise UnknownName("memory policy", name, POLICIES)
+    return {"policy": name, **knob_values(name, POLICIES[name], said | options)}
+
+
+def _memory_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: give a memory policy's name, or the path of a TOML file")
     try:
-        return POLICIES[policy](**options)
-    except TypeError as error:
-        raise ValueError(f"memory policy {policy!r}: {error}") from error
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a TOML file: {error}") from error
+    if "policy" not in said:
+        raise ValueError(f'{path} names no memory policy: add a line like policy = "recent"')
+    return said
+
+
+def _memory_text(spec: str) -> dict[str, Any]:
+    name, _, rest = spec.partition(":")
+    said: dict[str, Any] = {"policy": name}
+    for pair in rest.split(",") if rest else []:
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not key or not equals or key in said:
+            raise ValueError(f"memory {spec!r}: {pair!r} is not a new key=value; write NAME:key=value,key=value")
+        said[key] = value
+    return said

@@ -120,7 +120,7 @@ def test_choice_is_the_largest_predicted_iou_and_presence_its_score() -> None:
 
 @pytest.mark.parametrize("options", [{"mode": "odd"}, {"window": 9}, {"stride": 0}, {"max_prompted": 1}])
 def test_impossible_options_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"recent needs|mode is|max_prompted is"):
+    with pytest.raises(ValueError, match=next(iter(options))):
         Recent(**options)  # type: ignore[arg-type]
 
 

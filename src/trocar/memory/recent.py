@@ -11,8 +11,10 @@ kept is the loop's doing, for every policy.)
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
+from trocar.memory.bounds import check_choices, check_window
 from trocar.memory.seam import (
     Candidates,
     Choice,
@@ -25,9 +27,7 @@ from trocar.memory.seam import (
     best_candidate,
 )
 from trocar.memory.window import (
-    PROMPTED_SLOT,
     by_distance,
-    check_mode,
     nearest_prompts,
     note,
     pointer_bound,
@@ -37,6 +37,7 @@ from trocar.memory.window import (
 )
 
 
+@dataclass(eq=False)
 class Recent:
     """SAM 2's window.
 
@@ -48,28 +49,20 @@ class Recent:
         max_prompted: prompted frames read at most, at least 2; None for no limit (`max_cond_frames_in_attn` = -1).
     """
 
-    spec = PolicySpec()
+    spec: ClassVar[PolicySpec] = PolicySpec()
 
-    def __init__(
-        self,
-        mode: Literal["corrected", "faithful"] = "corrected",
-        window: int = 6,
-        stride: int = 1,
-        max_pointers: int = 16,
-        max_prompted: int | None = None,
-    ) -> None:
-        check_mode(mode)
-        if not 0 <= window <= PROMPTED_SLOT or stride < 1 or max_pointers < 2:
-            raise ValueError("recent needs 0 <= window <= 6, stride >= 1 and max_pointers >= 2")
-        if max_prompted is not None and max_prompted < 2:
-            raise ValueError("max_prompted is at least 2 (one before and one after), or None for no limit")
-        self.mode = mode
-        self.window = window
-        self.stride = stride
-        self.max_pointers = max_pointers
-        self.max_prompted = max_prompted
-        self.prompted: dict[int, EntryId] = {}  # by time
-        self.tracked: dict[int, EntryId] = {}  # by time, in the order they were written
+    mode: Literal["corrected", "faithful"] = "corrected"
+    window: int = 6
+    stride: int = 1
+    max_pointers: int = 16
+    max_prompted: int | None = None
+
+    prompted: dict[int, EntryId] = field(default_factory=dict, init=False)  # by time
+    tracked: dict[int, EntryId] = field(default_factory=dict, init=False)  # by time, in the order they were written
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_window(self)
 
     def read(self, visit: Visit, query: FrameView) -> list[ReadPlan]:
         selected = nearest_prompts(self.prompted, visit, self.max_prompted)

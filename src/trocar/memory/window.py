@@ -7,13 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from trocar.memory.seam import EntryId, MemoryEntry, PointerItem, SpatialItem, Visit
 
 PROMPTED_SLOT = 6  # row of the temporal codes that prompted frames share; rows 0 to 5 are the recent frames'
-MODES = ("corrected", "faithful")
-
-
-def check_mode(mode: str) -> None:
-    """Raises ValueError unless the mode is one of the two."""
-    if mode not in MODES:
-        raise ValueError(f"mode is 'corrected' or 'faithful', not {mode!r}")
 
 
 def nearest_prompts(prompted: Mapping[int, EntryId], visit: Visit, limit: int | None) -> dict[int, EntryId]:

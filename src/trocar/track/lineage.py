@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from trocar.memory.seam import MemoryEntry, Record
@@ -13,90 +15,92 @@ class Stage:
 
     Args:
         frame: which.
-        entries: one a hypothesis, without what only memory needs; one alone if all hypotheses share it.
-        parents: of each hypothesis the one it came from on the frame before; None where each came from itself.
+        entries: one a hypothesis that still has descendants, best first, without what only memory needs.
+        parents: of each of them, its parent's index among the entries of the frame before.
     """
 
     frame: int
     entries: tuple[MemoryEntry, ...]
-    parents: tuple[int, ...] | None
+    parents: tuple[int, ...]
 
-    def entry_of(self, hypothesis: int) -> int:
-        return hypothesis if len(self.entries) > 1 else 0
-
-    def parent_of(self, hypothesis: int) -> int:
-        return hypothesis if self.parents is None else self.parents[min(hypothesis, len(self.parents) - 1)]
+    def only(self, alive: Iterable[int]) -> Stage:
+        """With these hypotheses alone."""
+        kept = tuple(alive)
+        return Stage(self.frame, tuple(self.entries[one] for one in kept), tuple(self.parents[one] for one in kept))
 
 
 class Lineage:
     """The frames of one object, oldest first, whose masks have not been handed out yet.
 
     A frame is settled when all living hypotheses agree on it, when `lag` frames came after it (then the best
-    hypothesis decides), or when the pass is over.
+    hypothesis decides), or when the pass is over. Hypotheses without descendants are dropped at once, so that a frame
+    is looked at again only when one of its hypotheses has died.
 
     Args:
         stages: oldest first.
-        settled: how many of them, from the oldest on, are settled.
     """
 
-    def __init__(self, stages: list[Stage] | None = None, settled: int = 0) -> None:
-        self.stages: list[Stage] = list(stages or [])
-        self.settled = settled
+    def __init__(self, stages: Iterable[Stage] = ()) -> None:
+        self.stages: deque[Stage] = deque(stages)
 
     def copy(self) -> Lineage:
-        return Lineage(self.stages, self.settled)
+        return Lineage(self.stages)
 
     def clear(self) -> None:
-        self.stages, self.settled = [], 0
+        self.stages.clear()
 
     @property
     def oldest(self) -> int | None:
         """The frame that is handed out next."""
         return self.stages[0].frame if self.stages else None
 
+    @property
+    def settled(self) -> bool:
+        """Whether that frame's mask will not change any more."""
+        return bool(self.stages) and len({entry.id for entry in self.stages[0].entries}) == 1
+
     def note(self, frame: int, records: list[Record], lag: int | None) -> None:
         """Take in what was decided on the next frame: survivors, best first, or the answer to a prompt."""
-        # Without lag the mask is handed out at once; else it may wait for long, and what it shares with others goes.
-        entries = tuple(
-            one.entry if lag == 0 else replace(one.entry, spatial=None, feature=None, logits=one.entry.logits.clone())
-            for one in records
-        )
+        known = len(self.stages[-1].entries) if self.stages else 1
+        entries = tuple(one.entry if lag == 0 else _mask_alone(one.entry) for one in records)
         choices = [one.choice for one in records if one.choice is not None]
-        self.stages.append(Stage(frame, entries, tuple(choice.parent for choice in choices) or None))
+        # Past the frames that have been handed out or settled, whose child a hypothesis is no longer matters.
+        parents = tuple(min(choice.parent, known - 1) for choice in choices)
+        if not choices:  # all hypotheses go on and share the answer
+            entries, parents = entries * known, tuple(range(known))
+        self.stages.append(Stage(frame, entries, parents))
+        self._bury(len(self.stages) - 1)
         if lag is not None and len(self.stages) > lag:
-            due = len(self.stages) - 1 - lag
-            self._settle(due, self._ancestor(due))
-        if choices:  # after a prompt the number of hypotheses is not known before the next frame
-            self._settle_where_all_agree()
+            self._settle(len(self.stages) - 1 - lag)
 
     def take(self) -> MemoryEntry:
-        """Hand the oldest frame's entry out; if it is not settled, that of the best hypothesis."""
-        oldest = self.stages[0]
-        entry = oldest.entries[oldest.entry_of(self._ancestor(0))]
-        del self.stages[0]
-        self.settled = max(0, self.settled - 1)
-        return entry
+        """Hand the oldest frame's entry out; if it is not settled, the best hypothesis decides all frames."""
+        if not self.settled:
+            self._settle(len(self.stages) - 1)
+        return self.stages.popleft().entries[0]
 
-    def _ancestor(self, stage: int) -> int:
-        """The hypothesis of a stage that today's best one descends from."""
-        at = 0
-        for later in reversed(self.stages[stage + 1 :]):
-            at = later.parent_of(at)
-        return at
+    def _settle(self, index: int) -> None:
+        """Let the best hypothesis decide a stage and all before it."""
+        best = 0
+        for later in range(len(self.stages) - 1, index, -1):
+            best = self.stages[later].parents[best]
+        if index + 1 < len(self.stages):
+            following = self.stages[index + 1]
+            self.stages[index + 1] = replace(following, parents=(0,) * len(following.parents))
+        self.stages[index] = self.stages[index].only([best])
+        self._bury(index)
 
-    def _settle_where_all_agree(self) -> None:
-        alive = set(range(len(self.stages[-1].entries)))
-        for index in range(len(self.stages) - 1, self.settled - 1, -1):
-            if len(alive) == 1:
-                self._settle(index, min(alive))
+    def _bury(self, index: int) -> None:
+        """Drop the hypotheses before a stage that have no child left."""
+        for at in range(index, 0, -1):
+            stage, before = self.stages[at], self.stages[at - 1]
+            alive = sorted(set(stage.parents))
+            if len(alive) == len(before.entries):
                 return
-            alive = {self.stages[index].parent_of(one) for one in alive}
+            self.stages[at] = replace(stage, parents=tuple(alive.index(parent) for parent in stage.parents))
+            self.stages[at - 1] = before.only(alive)
 
-    def _settle(self, index: int, hypothesis: int) -> None:
-        """Let one hypothesis stand for a stage and for all before it."""
-        for at in range(index, self.settled - 1, -1):
-            stage = self.stages[at]
-            entry = stage.entries[stage.entry_of(hypothesis)]
-            hypothesis = stage.parent_of(hypothesis)
-            self.stages[at] = Stage(stage.frame, (entry,), None)
-        self.settled = max(self.settled, index + 1)
+
+def _mask_alone(entry: MemoryEntry) -> MemoryEntry:
+    """An entry that may wait for long, without what only memory needs and without the batch that it is a view of."""
+    return replace(entry, spatial=None, feature=None, logits=entry.logits.clone(), pointer=entry.pointer.clone())

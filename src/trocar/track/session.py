@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -14,20 +14,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trocar.frames import FrameSource
+from trocar.frames import FrameSource, geometry_of
 from trocar.masks import FrameMasks
 from trocar.memory.recent import Recent
 from trocar.memory.seam import MemoryEntry, MemoryPolicy
+from trocar.memory.self_sorting import SelfSorting
 from trocar.model.network import Network
+from trocar.model.tensors import ImageFeatures
 from trocar.prompts import Prompt, check_prompt
 from trocar.track.entries import StepSettings, suppress_overlap
 from trocar.track.features import Features
+from trocar.track.lineage import Lineage
 from trocar.track.order import SIGNS, Direction, Pass
 from trocar.track.prompt_input import prompt_input
 from trocar.track.propagate import Outcome, propagate, step
 from trocar.track.rows import Task
 from trocar.track.snapshots import Snapshot, Snapshots
-from trocar.track.track import FramePrompt, Track
+from trocar.track.track import FramePrompt, Track, settled_frames
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,10 @@ class Session:
     Args:
         network: see `trocar.load`.
         source: see `trocar.open_source`.
-        memory: a policy, copied for each object; SAM 2's own where it is not given.
+        memory: a policy, copied for each object. Where it is not given: SAM 2's own, or for a source that says that it
+            is not `ordered` MedSAM-2's without its bank, which reads the prompts alone.
         options: see `SessionOptions`.
+        features: gives the image features of a frame, for sessions that share them; by default each has its own.
     """
 
     def __init__(
@@ -63,15 +68,17 @@ class Session:
         source: FrameSource,
         memory: MemoryPolicy | None = None,
         options: SessionOptions | None = None,
+        features: Callable[[int], ImageFeatures] | None = None,
     ) -> None:
         self.source = source
         self.tracks: dict[int, Track] = {}
         self.options = options or SessionOptions()
         self._network = network.eval()
-        self._memory = Recent() if memory is None else memory
+        by_default = Recent() if getattr(source, "ordered", True) else SelfSorting(bank=0)
+        self._memory: MemoryPolicy = by_default if memory is None else memory
         self._side = self.options.image_size or network.config.image_size
         self._device = next(network.parameters()).device
-        self._features = Features(network, source, self._side)
+        self._features = features or Features(network, source, self._side)
         self._edits: list[tuple[int, int, Track | None]] = []  # (object, frame, the track as it was before)
         folder = self.options.snapshot_folder
         self._temporary = tempfile.TemporaryDirectory(prefix="trocar-") if folder is None else None
@@ -91,7 +98,7 @@ class Session:
         if object_id < 1:
             raise ValueError(f"object ids are whole numbers from 1 on, not {object_id}")
         for prompt in prompts:
-            check_prompt(prompt, self.source.geometry, frame, len(self.source))
+            check_prompt(prompt, geometry_of(self.source, frame), frame, len(self.source))
         before = self.tracks.get(object_id)
         track = Track(object_id, copy.deepcopy(self._memory)) if before is None else before.fork()
         track.prompts[frame] = track.prompts.get(frame, FramePrompt()).merged(prompts)
@@ -114,9 +121,10 @@ class Session:
         if not self._edits:
             raise ValueError("there is nothing to undo")
         object_id, frame, before = self._edits.pop()
-        if before is None:
-            del self.tracks[object_id]
-        else:
+        edited = self.tracks.pop(object_id, None)
+        if before is not None:
+            # What still waits in the middle of a pass is the edited track's; after a removal nothing of it waits.
+            before.lineage = Lineage() if edited is None else edited.lineage
             self.tracks[object_id] = before
         self.snapshots.drop_from(frame)
         return frame
@@ -171,7 +179,8 @@ class Session:
         return [self._stretch("backward", max(lasts) if start is None else start, stop or 0)]
 
     def _stretch(self, direction: Direction, start: int, stop: int) -> Pass:
-        return Pass(direction, start, stop, len(self.source), self.source.geometry.size)
+        size = None if hasattr(self.source, "geometries") else self.source.geometry.size
+        return Pass(direction, start, stop, len(self.source), size)
 
     def _rest(self, stretch: Pass) -> Pass:
         """What a pass still has to visit, as far as snapshots tell."""
@@ -183,7 +192,8 @@ class Session:
     def _held_back(self, stretch: Pass) -> int:
         """How many frames before a resumed pass still wait for their masks."""
         kept = None if stretch.is_whole else self.snapshots.before(stretch.direction, stretch.start)
-        return max((len(state["lineage"]["stages"]) for state in kept.states.values()), default=0) if kept else 0
+        states = [state for name, state in kept.states.items() if name in self.tracks] if kept else []
+        return max((len(state["lineage"]) for state in states), default=0)
 
     def _run_pass(self, stretch: Pass, anew: bool) -> Iterator[FrameMasks]:
         """One pass: restore what precedes it, replay up to its start, then track and keep snapshots."""
@@ -222,12 +232,11 @@ class Session:
 
     def _hand_out(self, waiting: deque[int], final: bool) -> Iterator[FrameMasks]:
         """The masks of the frames that are settled for all objects, in the order of the pass."""
-        while waiting:
-            owners = [track for _, track in sorted(self.tracks.items()) if track.lineage.oldest == waiting[0]]
-            if not final and any(not track.lineage.settled for track in owners):
-                return
-            frame = waiting.popleft()
-            yield self._frame_masks(frame, {track.object_id: track.lineage.take() for track in owners})
+        for frame, found in settled_frames(self.tracks, waiting, final):
+            # A frame may have been prompted while it waited.
+            prompted = {name: self.tracks[name].prompted for name in found}
+            answers = {name: known[frame] for name, known in prompted.items() if frame in known}
+            yield self._frame_masks(frame, found | answers)
 
     def _loop(self, tracks: dict[int, Track], stretch: Pass) -> Iterator[tuple[int, list[Outcome]]]:
         return propagate(self._network, self._features, tracks, stretch, self.options.step)
@@ -243,7 +252,7 @@ class Session:
         found, memory = self._tracked(track, frame)
         if frame in track.prompted:
             found = track.prompted[frame].logits
-        asked = prompt_input(track.prompts[frame], self.source.geometry, self._side, found, self._device)
+        asked = prompt_input(track.prompts[frame], geometry_of(self.source, frame), self._side, found, self._device)
         visit = self._stretch("forward", frame, frame).visit(frame)
         reader = memory or track.fork()
         reader.next_id = track.next_id
@@ -280,7 +289,8 @@ class Session:
         if not entries:
             return FrameMasks(frame, {})
         logits = torch.stack([entry.logits for entry in entries.values()]).float()
-        large = F.interpolate(logits[None], size=self.source.geometry.size, mode="bilinear", align_corners=False)[0]
+        size = geometry_of(self.source, frame).size
+        large = F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
         if self.options.step.non_overlap:
             large = suppress_overlap(large)
         masks = dict(zip(entries, (large > 0).cpu().numpy(), strict=True))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -112,13 +114,10 @@ class Track:
         return {
             "policy": copy.deepcopy(vars(self.policy)),
             "entries": [_entry_state(entry) for entry in self.entries.values()],
-            "lineage": {
-                "stages": [
-                    (stage.frame, [_entry_state(entry) for entry in stage.entries], stage.parents)
-                    for stage in self.lineage.stages
-                ],
-                "settled": self.lineage.settled,
-            },
+            "lineage": [
+                (stage.frame, [_entry_state(entry) for entry in stage.entries], stage.parents)
+                for stage in self.lineage.stages
+            ],
         }
 
     def restore(self, policy: MemoryPolicy, state: dict[str, Any]) -> None:
@@ -126,12 +125,28 @@ class Track:
         vars(policy).update(copy.deepcopy(state["policy"]))
         self.policy = policy
         self.entries = {entry["id"]: MemoryEntry(**entry) for entry in state["entries"]}
-        stages = [
+        self.lineage = Lineage(
             Stage(frame, tuple(MemoryEntry(**entry) for entry in entries), parents)
-            for frame, entries, parents in state["lineage"]["stages"]
-        ]
-        self.lineage = Lineage(stages, state["lineage"]["settled"])
+            for frame, entries, parents in state["lineage"]
+        )
         self.next_id = max([self.next_id, *(name + 1 for name in self.entries)])
+
+
+def settled_frames(
+    tracks: Mapping[int, Track], waiting: deque[int], final: bool
+) -> Iterator[tuple[int, dict[int, MemoryEntry]]]:
+    """The frames that are settled for all objects, in the order of the pass, with their entries by object.
+
+    Args:
+        tracks: objects may come and go while frames are taken.
+        waiting: frames visited whose masks have not been handed out; those that are get removed.
+        final: whether the pass is over, which settles everything.
+    """
+    while waiting:
+        owners = [track for _, track in sorted(tracks.items()) if track.lineage.oldest == waiting[0]]
+        if not final and any(not track.lineage.settled for track in owners):
+            return
+        yield waiting.popleft(), {track.object_id: track.lineage.take() for track in owners}
 
 
 def _entry_state(entry: MemoryEntry) -> dict[str, Any]:
