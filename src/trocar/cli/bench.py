@@ -1,4 +1,4 @@
-"""`trocar bench`: run a protocol, or measure speed and memory."""
+"""`trocar bench`: run a protocol, or measure speed, memory and what a memory policy does."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
+from trocar.cli import bench_memory
 from trocar.cli.run import progress_bars
 from trocar.cli.tables import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    run = what.add_parser("run", help="run a protocol")
-    run.add_argument("protocol", choices=["nano-card"])
+    protocols = what.add_parser("run", help="run a protocol").add_subparsers(
+        dest="protocol", required=True, metavar="PROTOCOL"
+    )
+    run = protocols.add_parser("nano-card", help="every figure of nano's model card")
     run.add_argument("--split", choices=["held_out", "tune"], default="held_out", help="(held_out)")
     run.add_argument("--clips-per-kind", type=int, default=4, help="scenes of each kind (4)")
     run.add_argument("--no-baselines", action="store_true", help="leave out the offline baselines (GrabCut is slow)")
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
         command.add_argument("--device", help="cpu, cuda or mps (the fastest there is)")
         command.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
         command.add_argument("--json", action="store_true", help="print JSON")
+    bench_memory.add_arguments(protocols, what)
 
 
 def card(options: argparse.Namespace) -> int:
@@ -50,7 +53,7 @@ def card(options: argparse.Namespace) -> int:
     with Console(stderr=True).status("scoring") as status:
         figures = run_card(network, lambda: load_memory(options.memory), chosen, status.update)
     figures |= {"model": options.model, "memory": options.memory}
-    _keep(figures, options.out)
+    bench_memory.keep(figures, options.out)
     if options.json:
         print(json.dumps(figures, indent=2))
     elif options.markdown:
@@ -84,7 +87,7 @@ def measure(options: argparse.Namespace) -> int:
             Path(out),
             lambda done: show("tracking", done, options.frames),
         )
-    _keep(figures, options.out)
+    bench_memory.keep(figures, options.out)
     if options.plot:
         plot_curve(figures, options.plot)
     if options.json:
@@ -92,10 +95,3 @@ def measure(options: argparse.Namespace) -> int:
     else:
         print_table([{name: value for name, value in figures.items() if name != "curve"}])
     return 0
-
-
-def _keep(figures: dict[str, Any], path: Path | None) -> None:
-    from trocar.formats import write_run_record
-
-    if path is not None:
-        write_run_record(path, figures)
