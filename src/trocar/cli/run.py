@@ -37,7 +37,7 @@ REQUEST = "request.json"
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked to do; a resumed run must ask for the same."""
+    """What a run is asked to do; a resumed run must ask for the same. `memory` is a spec of `load_memory`."""
 
     source: str
     model: str = "nano"
@@ -125,17 +125,20 @@ def run(
         ValueError: nothing was prompted, a prompt does not fit, or `resume` finds no unfinished run of this request.
         KeyboardInterrupt: after all finished frames are on disk.
     """
-    from trocar.load import load, load_memory
+    from trocar.load import load, load_memory, memory_settings
     from trocar.track.entries import StepSettings
     from trocar.track.session import Session, SessionOptions
 
     if not prompts:
         raise ValueError("nothing is prompted: give --box, --point, --mask or --prompts")
+    asked = {
+        "request": asdict(request) | {"memory": memory_settings(request.memory)},
+        "prompts": json.loads(prompts_to_json(prompts)),
+    }
     network, memory = load(request.model, device), load_memory(request.memory)
     timed = TimedSource(source)
     settings = StepSettings(non_overlap=request.non_overlap, seed=request.seed)
     state = output.folder / STATE
-    asked = {"request": asdict(request), "prompts": json.loads(prompts_to_json(prompts))}
     if output.resume:
         _check_same(state, asked)
     options = SessionOptions(settings, request.image_size, request.snapshot_every, state)
@@ -151,7 +154,7 @@ def run(
         propagation = session.propagate(request.direction, resume=output.resume)
         timed.seconds = 0.0  # decoding for the prompts is not part of tracking
         clock = Clock()
-        record = _record(request, prompts, source, network.config.image_size)
+        record = asked | _circumstances(source, request.image_size or network.config.image_size)
         try:
             with writer:
                 for masks in propagation:
@@ -190,16 +193,14 @@ def _check_same(state: Path, asked: dict[str, Any]) -> None:
         )
 
 
-def _record(request: Request, prompts: list[PlacedPrompt], source: FrameSource, side: int) -> dict[str, Any]:
+def _circumstances(source: FrameSource, side: int) -> dict[str, Any]:
     import torch
 
     from trocar import __version__
 
     return {
-        "request": asdict(request),
-        "prompts": json.loads(prompts_to_json(prompts)),
         "source": {"name": source.name, "frames": len(source), "size": list(source.geometry.size)},
-        "network_input": request.image_size or side,
+        "network_input": side,
         "versions": {"trocar": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": {"system": platform.platform(), "threads": torch.get_num_threads()},
     }

@@ -80,7 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     say.add_argument("--mask", dest="said", action=_Say, metavar="FILE@FRAME", help="its mask: not 0 is the object")
     say.add_argument("--prompts", dest="said", action=_Say, metavar="FILE", help="a JSON list of prompts")
     parser.add_argument("--model", default="nano", help="see `trocar models`, or a weights file (nano)")
-    parser.add_argument("--memory", default="recent", help="see `trocar policies` (recent)")
+    parser.add_argument(
+        "--memory",
+        default="recent",
+        metavar="NAME[:key=value,...]",
+        help="see `trocar policies`, or a TOML file with the same (recent)",
+    )
     parser.add_argument("--direction", default="both", choices=("both", "forward", "backward"), help="(both)")
     parser.add_argument("--non-overlap", action="store_true", help="every pixel belongs to one object at most")
     parser.add_argument("--fill-holes", type=int, default=0, metavar="PX", help="fill holes of masks up to this area")

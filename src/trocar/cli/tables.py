@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
+import re
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     if verb == "info":
         parser.add_argument("source", help="video, NIfTI volume, image, or folder of images")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=lambda options: _show(TABLES[verb](options), options.json))
+    if verb == "policies":
+        parser.add_argument("name", nargs="?", help="one of them, to be shown with its knobs")
+        parser.set_defaults(run=policies)
+    else:
+        parser.set_defaults(run=lambda options: _show(TABLES[verb](options), options.json))
 
 
 def info(options: argparse.Namespace) -> Rows:
@@ -62,13 +67,46 @@ def models(options: argparse.Namespace) -> Rows:
     ]
 
 
-def policies(options: argparse.Namespace) -> Rows:
-    """The memory policies with the first sentence of their file's head."""
+def policies(options: argparse.Namespace) -> int:
+    """The memory policies, or one of them with its knobs."""
+    from trocar.load import UnknownName
     from trocar.memory import POLICIES
+    from trocar.memory.description import describe
+    from trocar.memory.knobs import as_text
 
-    modules = {name: inspect.getmodule(policy) for name, policy in POLICIES.items()}
-    heads = {name: (module.__doc__ or "").partition("\n\n")[0] for name, module in modules.items() if module}
-    return [{"policy": name, "about": " ".join(head.partition(": ")[2].split())} for name, head in heads.items()]
+    if options.name is not None and options.name not in POLICIES:
+        raise UnknownName("memory policy", options.name, POLICIES)
+    found = {name: describe(policy) for name, policy in POLICIES.items() if options.name in (None, name)}
+    if options.json:
+        rows = [{"policy": name, **asdict(policy)} for name, policy in found.items()]
+        for row in rows:
+            row["knobs"] = [
+                {"knob": knob.name, "takes": knob.accepts, "default": knob.default, "meaning": knob.meaning}
+                for knob in found[row["policy"]].knobs
+            ]
+        print(json.dumps(rows, indent=2))
+        return 0
+    console = Console(markup=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, policy in found.items():
+        table.add_row(name, "", policy.about)
+        facts = {"paper": policy.paper, "reads": policy.reads, "keeps": policy.keeps, "masks": policy.masks}
+        facts["modes"] = ", ".join(policy.modes)
+        if options.name:
+            facts |= {"remarks": "\n".join(policy.remarks), "notes": "\n".join(policy.notes)}
+        else:  # one sentence each, so that the table stays short
+            facts = {fact: re.split(r"(?<=\.) (?=[A-Z])", said)[0] for fact, said in facts.items()}
+        for fact, said in facts.items():
+            if said:
+                table.add_row("", fact, said)
+        table.add_row()
+    console.print(table)
+    if options.name:
+        knobs = Table(show_header=False, box=None, pad_edge=False)
+        for knob in found[options.name].knobs:
+            knobs.add_row(f"{knob.name}={as_text(knob.default)}", f"{knob.meaning} Takes {knob.accepts}.")
+        console.print(knobs)
+    return 0
 
 
 def formats(options: argparse.Namespace) -> Rows:
@@ -100,7 +138,6 @@ def datasets(options: argparse.Namespace) -> Rows:
 TABLES: dict[str, Callable[[argparse.Namespace], Rows]] = {
     "info": info,
     "models": models,
-    "policies": policies,
     "formats": formats,
     "datasets": datasets,
 }
