@@ -103,7 +103,7 @@ class TestScores:
         scores = Scores(blank(truth))
         for frame in range(9):
             scores.add(frame, found[frame] > 0, truth[frame])
-        expected = j_and_f(truth, found, SequenceRules(skip_ends=False), {1: 0}).j_and_f
+        expected = j_and_f(found, truth, SequenceRules(skip_ends=False), {1: 0}).j_and_f
         assert scores.figures()["j_and_f"] == pytest.approx(expected)
 
 
@@ -117,7 +117,7 @@ class TestFollowing:
         found = np.stack([masks.masks[1] for masks in session.propagate()]).astype(np.uint8)
         session.close()
         truth = np.stack([scene.truth(frame) for frame in range(len(scene))])
-        expected = j_and_f(truth, found, SequenceRules(skip_ends=False), {1: 0})
+        expected = j_and_f(found, truth, SequenceRules(skip_ends=False), {1: 0})
         assert figures["j_and_f"] == pytest.approx(expected.j_and_f)
         areas = found.sum((1, 2))[truth.max((1, 2)) == 0]
         assert figures["false_area_px"] == pytest.approx(areas.mean())

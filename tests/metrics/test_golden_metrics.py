@@ -1,12 +1,13 @@
 """J, F and J&F against what the DAVIS 2017 and SA-V evaluators return (tests/golden/metrics/README.md)."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trocar.metrics import DAVIS, SA_V, SequenceRules, boundary_f, decay, dice, iou, j_and_f, pooled, recall
+from trocar.metrics import DAVIS, SA_V, SequenceRules, boundary_f, decay, iou, j_and_f, pooled, recall
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics"
 PAIRS = json.loads((GOLDEN / "pairs2d.json").read_text())
@@ -31,34 +32,53 @@ def test_pair(case, pair_arrays):
     truth, prediction = (pair_arrays[f"{case['id']}_{which}"].astype(bool) for which in ("gt", "pred"))
     void = pair_arrays[f"{case['id']}_void"].astype(bool) if "void" in case["id"] else None
     davis = expected["davis"]
-    assert iou(truth, prediction, void).value == pytest.approx(davis["J"], abs=ABS)
-    assert boundary_f(truth, prediction, void) == pytest.approx(davis["F_0.008"], abs=ABS)
+    assert iou(prediction, truth, void).value == pytest.approx(davis["J"], abs=ABS)
+    assert boundary_f(prediction, truth, void=void).value == pytest.approx(davis["F_0.008"], abs=ABS)
     if "F_bound_th_2px" in davis:
-        assert boundary_f(truth, prediction, tolerance=2) == pytest.approx(davis["F_bound_th_2px"], abs=ABS)
-    if "medpy" in expected:
-        assert dice(truth, prediction, both_empty=1.0).value == pytest.approx(expected["medpy"]["dc"], abs=ABS)
-        nan_if_empty = float(expected["surface_distance"]["dice"])
-        assert dice(truth, prediction).value == pytest.approx(nan_if_empty, abs=ABS, nan_ok=True)
+        assert boundary_f(prediction, truth, tolerance=2).value == pytest.approx(davis["F_bound_th_2px"], abs=ABS)
+    if "sav_single_frame" in expected:
+        per_object_j, per_object_f = expected["sav_single_frame"]["conclude"]
+        assert {100 * iou(prediction, truth).value} >= set(per_object_j.values())
+        assert [100 * boundary_f(prediction, truth).value] * len(per_object_f) == pytest.approx(
+            list(per_object_f.values()), abs=ABS
+        )
 
 
 @pytest.mark.parametrize("case", SEQUENCES["videos"], ids=lambda case: f"{case['id']}-{case['name']}")
-@pytest.mark.parametrize(
-    ("rules", "layout"), [(SA_V, "sav_labelmap_layout_skipTrue"), (NO_SKIP, "sav_labelmap_layout_skipFalse")]
-)
-def test_sequence_by_sa_v_rules(case, rules, layout, sequence_arrays):
-    name, expected = case["id"], case["expected"][layout]
-    score = j_and_f(sequence_arrays[f"{name}_gt"], sequence_arrays[f"{name}_pred"], rules)
-    per_object = expected["per_object"][name]
-    assert {str(number): 100 * of.j for number, of in score.objects.items()} == pytest.approx(per_object["J"])
-    assert {str(number): 100 * of.f for number, of in score.objects.items()} == pytest.approx(per_object["F"])
+@pytest.mark.parametrize(("rules", "skip"), [(SA_V, "skipTrue"), (NO_SKIP, "skipFalse")])
+@pytest.mark.parametrize("layout", ["sav_labelmap_layout", "sav_per_object_layout"])
+def test_sequence_by_sa_v_rules(case, rules, skip, layout, sequence_arrays):
+    name, expected = case["id"], case["expected"][f"{layout}_{skip}"]
+    score = j_and_f(sequence_arrays[f"{name}_pred"], sequence_arrays[f"{name}_gt"], rules)
+    if "raises" in expected:  # no frame is left in a folder of two: the label maps' NaN is kept for both layouts
+        assert math.isnan(score.j_and_f)
+        return
+    for theirs, ours in (("J", {n: 100 * of.j for n, of in score.objects.items()}), ("F", of_f(score))):
+        per_object = {int(number): value for number, value in expected["per_object"][name][theirs].items()}
+        assert ours == pytest.approx(per_object, abs=1e-10)
     for ours, theirs in ((score.j, "J"), (score.f, "F"), (score.j_and_f, "J&F")):
         assert 100 * ours == pytest.approx(float(expected["global"][theirs]), nan_ok=True)
+
+
+def of_f(score):
+    return {number: 100 * of.f for number, of in score.objects.items()}
+
+
+@pytest.mark.parametrize("case", SEQUENCES["videos"], ids=lambda case: f"{case['id']}-{case['name']}")
+def test_frames_by_davis(case, sequence_arrays):
+    name = case["id"]
+    score = j_and_f(sequence_arrays[f"{name}_pred"], sequence_arrays[f"{name}_gt"], NO_SKIP)
+    for number, expected in case["expected"].get("per_frame_davis", {}).items():
+        if int(number) in score.objects:
+            ours = score.objects[int(number)]
+            assert ours.j_per_frame == pytest.approx([expected["J"][frame] for frame in ours.frames], abs=ABS)
+            assert ours.f_per_frame == pytest.approx([expected["F"][frame] for frame in ours.frames], abs=ABS)
 
 
 @pytest.mark.parametrize("case", SEQUENCES["videos"], ids=lambda case: f"{case['id']}-{case['name']}")
 def test_sequence_by_davis_rules(case, sequence_arrays):
     name, expected = case["id"], case["expected"]["davis2017_semi_supervised"]
-    arrays = sequence_arrays[f"{name}_gt"], sequence_arrays[f"{name}_pred"]
+    arrays = sequence_arrays[f"{name}_pred"], sequence_arrays[f"{name}_gt"]
     if "raises" in expected:
         with pytest.raises(ValueError, match="SA-V rules"):
             j_and_f(*arrays, DAVIS)
@@ -74,17 +94,16 @@ def test_sequence_by_davis_rules(case, sequence_arrays):
     assert score.j_and_f == pytest.approx(expected["global"]["J&F-Mean"], abs=ABS)
 
 
-@pytest.mark.parametrize("layout", ["davis2017_semi_supervised", "sav_labelmap_layout_skipTrue"])
-def test_pooled(layout, sequence_arrays):
+@pytest.mark.parametrize("rules", [SA_V, NO_SKIP, DAVIS], ids=["SA-V", "every-frame", "DAVIS"])
+@pytest.mark.parametrize("layout", ["labelmap", "per_object"])
+def test_pooled(layout, rules, sequence_arrays):
     everything = SEQUENCES["pooled"]
-    davis = layout.startswith("davis")
+    davis = rules == DAVIS
+    layout = "davis2017_semi_supervised" if davis else f"sav_{layout}_layout_skip{rules.skip_ends}"
     per_object = everything[layout]["per_object_J_mean" if davis else "per_object"]
     names = sorted({key.split("_")[0] for key in per_object})
     score = pooled(
-        {
-            name: j_and_f(sequence_arrays[f"{name}_gt"], sequence_arrays[f"{name}_pred"], DAVIS if davis else SA_V)
-            for name in names
-        }
+        {name: j_and_f(sequence_arrays[f"{name}_pred"], sequence_arrays[f"{name}_gt"], rules) for name in names}
     )
     total = everything[layout]["global"]
     expected = total["J&F-Mean"] if davis else total["J&F"] / 100

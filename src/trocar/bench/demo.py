@@ -33,8 +33,8 @@ def demo_prompts() -> list[PlacedPrompt]:
 
 def demo_scores(folder: Path) -> SequenceScore:
     """J and F of the label maps in `folder` against the truth, the prompted frame left out."""
-    labels = [_labels(list(read_label_pngs(where))) for where in (FOLDER / "truth", folder)]
-    return j_and_f(labels[0], labels[1], SequenceRules(skip_ends=False), prompt_frames=dict.fromkeys(NAMES, 0))
+    found, truth = (_labels(list(read_label_pngs(where))) for where in (folder, FOLDER / "truth"))
+    return j_and_f(found, truth, SequenceRules(skip_ends=False), prompt_frames=dict.fromkeys(NAMES, 0))
 
 
 def _labels(frames: list[FrameMasks]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

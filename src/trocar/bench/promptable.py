@@ -151,11 +151,11 @@ def _by_object(clip: Clip, found: dict[int, Mask], firsts: dict[int, int]) -> di
     """Objects are scored one by one, since found masks may overlap."""
     return {
         f"{clip.name}/{name}": j_and_f(
-            (clip.labels == name).astype(np.uint8), mask.astype(np.uint8), RULES, {1: firsts[name]}
+            mask.astype(np.uint8), (clip.labels == name).astype(np.uint8), RULES, {1: firsts[name]}
         )
         for name, mask in found.items()
     }
 
 
 def _iou(truth: Mask, guess: Mask) -> float:
-    return iou(truth, guess).value
+    return iou(guess, truth).value

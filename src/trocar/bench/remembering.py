@@ -49,7 +49,7 @@ class Scores:
         if frame == 0:
             return
         truth = labels == TARGET
-        self._j_f[frame] = (iou(truth, mask).value, boundary_f(truth, mask))
+        self._j_f[frame] = (iou(mask, truth).value, boundary_f(mask, truth).value)
         if not truth.any():
             self._false_px.append(int(mask.sum()))
         if self._scene.look_alikes:

@@ -1,8 +1,11 @@
-"""Scores from two masks: NumPy in, float out. The truth always comes first."""
+"""Scores as the field's reference evaluators compute them: NumPy in, numbers out. The prediction comes first.
+
+Masks of one pair: `overlap`, `boundary`, `surface`. Several classes: `multiclass`, `endovis`, `sarrarp50`, `medsam2`.
+Videos: `masklet`. Users: `interactive`. Classes of clips: `recognition`, `calibration`.
+"""
 
 from trocar.metrics.boundary import boundary_f
-from trocar.metrics.overlap import Score, dice, iou
-from trocar.metrics.sequence import (
+from trocar.metrics.masklet import (
     DAVIS,
     SA_V,
     ObjectScore,
@@ -13,19 +16,28 @@ from trocar.metrics.sequence import (
     pooled,
     recall,
 )
+from trocar.metrics.overlap import dice, iou
+from trocar.metrics.score import Average, Score, average
+from trocar.metrics.surface import assd, hausdorff, hd95, nsd
 
 __all__ = [
     "DAVIS",
     "SA_V",
+    "Average",
     "ObjectScore",
     "Score",
     "SequenceRules",
     "SequenceScore",
+    "assd",
+    "average",
     "boundary_f",
     "decay",
     "dice",
+    "hausdorff",
+    "hd95",
     "iou",
     "j_and_f",
+    "nsd",
     "pooled",
     "recall",
 ]

@@ -1,8 +1,7 @@
-"""J&F of whole sequences, by the rules of SA-V (Ravi et al., SAM 2) and of DAVIS 2017 (Pont-Tuset et al.)."""
+"""J&F of masklets, by the rules of SA-V (Ravi et al., SAM 2) and of DAVIS 2017 (Pont-Tuset et al.)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar.metrics.boundary import boundary_f
-from trocar.metrics.overlap import Mask, iou
+from trocar.metrics.overlap import iou
+from trocar.metrics.score import Mask, Status, mean
 
 Labels = NDArray[np.integer]
 
@@ -36,23 +36,35 @@ DAVIS = SequenceRules(first_frame_objects=True)
 
 @dataclass(frozen=True)
 class ObjectScore:
-    """One object's J and F on the frames that count, in 0..1; `frames` are their indices in the sequence."""
+    """One object's J and F on the frames that count, in 0..1.
+
+    Args:
+        frames: their indices in the sequence.
+        j_per_frame, f_per_frame: the scores.
+        statuses: whether the object is absent from truth or prediction there.
+    """
 
     frames: tuple[int, ...]
     j_per_frame: tuple[float, ...]
     f_per_frame: tuple[float, ...]
+    statuses: tuple[Status, ...]
 
     @property
     def j(self) -> float:
-        return _mean(self.j_per_frame)
+        return mean(self.j_per_frame)
 
     @property
     def f(self) -> float:
-        return _mean(self.f_per_frame)
+        return mean(self.f_per_frame)
 
     @property
     def j_and_f(self) -> float:
         return (self.j + self.f) / 2
+
+    @property
+    def absent_accuracy(self) -> float:
+        """The share of frames without the object where none is predicted; NaN if it is always there."""
+        return mean(float(status == "both_empty") for status in self.statuses if status in ("both_empty", "gt_empty"))
 
 
 @dataclass(frozen=True)
@@ -63,11 +75,11 @@ class SequenceScore:
 
     @property
     def j(self) -> float:
-        return _mean([score.j for score in self.objects.values()])
+        return mean(score.j for score in self.objects.values())
 
     @property
     def f(self) -> float:
-        return _mean([score.f for score in self.objects.values()])
+        return mean(score.f for score in self.objects.values())
 
     @property
     def j_and_f(self) -> float:
@@ -75,39 +87,40 @@ class SequenceScore:
 
 
 def j_and_f(
-    truth: Labels,
-    prediction: Labels,
+    pred: Labels,
+    gt: Labels,
     rules: SequenceRules = SA_V,
     prompt_frames: Mapping[int, int] | None = None,
-    ignore: Mask | None = None,
+    skip_prompt_frame: bool = True,
+    void: Mask | None = None,
 ) -> SequenceScore:
     """Region similarity J and boundary accuracy F of each object, averaged over its frames.
 
     A frame where an object is absent from truth and prediction scores 1, so long absences lift the mean.
 
     Args:
-        truth: (T, rows, columns) object ids, 0 for background.
-        prediction: (T, rows, columns) object ids.
+        pred: (T, rows, columns) object ids, 0 for background.
+        gt: (T, rows, columns) object ids.
         rules: SA_V, DAVIS or rules of your own.
-        prompt_frames: object id -> the frame it was prompted on; that object's frames up to this one do not count.
-        ignore: (T, rows, columns) bool, pixels that count for neither.
+        prompt_frames: object id -> the frame it was prompted on; that object's frames before it do not count.
+        skip_prompt_frame: leave out the prompted frame itself too, where the user has just said where the object is.
+        void: (T, rows, columns) bool, pixels that count for neither.
 
     Raises:
         ValueError: shapes differ; or, by the DAVIS rules, the prediction has an id that the first frame has not, or
             there are fewer than three frames.
     """
-    if truth.ndim != 3 or truth.shape != prediction.shape:
-        raise ValueError(
-            f"truth {truth.shape} and prediction {prediction.shape} must have one shape (frames, rows, columns)"
-        )
-    frames = range(1, len(truth) - 1) if rules.skip_ends else range(len(truth))
+    if gt.ndim != 3 or gt.shape != pred.shape:
+        raise ValueError(f"prediction {pred.shape} and truth {gt.shape} must have one shape (frames, rows, columns)")
+    frames = range(1, len(gt) - 1) if rules.skip_ends else range(len(gt))
     find_starts = _starts_davis if rules.first_frame_objects else _starts_sa_v
     scores: dict[object, ObjectScore] = {}
-    for number, start in find_starts(truth, prediction, frames).items():
-        after_prompt = (prompt_frames or {}).get(number, -1) + 1
-        counted = tuple(frame for frame in frames if frame >= max(start, after_prompt))
+    for number, start in find_starts(pred, gt, frames).items():
+        prompted = (prompt_frames or {}).get(number)
+        first = start if prompted is None else max(start, prompted + skip_prompt_frame)
+        counted = tuple(frame for frame in frames if frame >= first)
         if counted:
-            scores[number] = _score(truth == number, prediction == number, counted, ignore)
+            scores[number] = _score(pred, gt, number, counted, void)
     return SequenceScore(scores)
 
 
@@ -120,7 +133,7 @@ def pooled(sequences: Mapping[str, SequenceScore]) -> SequenceScore:
 
 def recall(values: Iterable[float], threshold: float = 0.5) -> float:
     """The share of frames above the threshold (DAVIS 2016, section 5); a NaN counts as below."""
-    return _mean([float(value > threshold) for value in values])
+    return mean(float(value > threshold) for value in values)
 
 
 def decay(values: Iterable[float]) -> float:
@@ -132,32 +145,35 @@ def decay(values: Iterable[float]) -> float:
     return float(np.nanmean(first) - np.nanmean(last))
 
 
-def _score(truth: Mask, prediction: Mask, frames: tuple[int, ...], ignore: Mask | None) -> ObjectScore:
-    j, f = [], []
+def _score(pred: Labels, gt: Labels, number: int, frames: tuple[int, ...], void: Mask | None) -> ObjectScore:
+    j, f, statuses = [], [], []
     for frame in frames:
-        void = None if ignore is None else ignore[frame]
-        j.append(iou(truth[frame], prediction[frame], void).value)
-        f.append(boundary_f(truth[frame], prediction[frame], void))
-    return ObjectScore(frames, tuple(j), tuple(f))
+        pair = pred[frame] == number, gt[frame] == number
+        uncounted = None if void is None else void[frame]
+        overlap = iou(*pair, uncounted)
+        j.append(overlap.value)
+        f.append(boundary_f(*pair, void=uncounted).value)
+        statuses.append(overlap.status)
+    return ObjectScore(frames, tuple(j), tuple(f), tuple(statuses))
 
 
-def _starts_sa_v(truth: Labels, prediction: Labels, frames: range) -> dict[int, int]:
+def _starts_sa_v(pred: Labels, gt: Labels, frames: range) -> dict[int, int]:
     """Object id -> the first counted frame where truth or prediction shows it, for ids that the truth shows."""
     starts: dict[int, int] = {}
-    in_truth: set[int] = set()
+    in_gt: set[int] = set()
     for frame in frames:
-        shown = _ids(truth[frame])
-        in_truth |= shown
-        for number in shown | _ids(prediction[frame]):
+        shown = _ids(gt[frame])
+        in_gt |= shown
+        for number in shown | _ids(pred[frame]):
             starts.setdefault(number, frame)
-    return {number: starts[number] for number in sorted(in_truth)}
+    return {number: starts[number] for number in sorted(in_gt)}
 
 
-def _starts_davis(truth: Labels, prediction: Labels, frames: range) -> dict[int, int]:
+def _starts_davis(pred: Labels, gt: Labels, frames: range) -> dict[int, int]:
     if not frames:
-        raise ValueError(f"the DAVIS rules need at least 3 frames, not {len(truth)}: score it by the SA-V rules")
-    largest = int(truth[0].max())
-    extra = sorted(number for number in _ids(prediction) if number > largest)
+        raise ValueError(f"the DAVIS rules need at least 3 frames, not {len(gt)}: score it by the SA-V rules")
+    largest = int(gt[0].max())
+    extra = sorted(number for number in _ids(pred) if number > largest)
     if extra:
         raise ValueError(
             f"the prediction has the ids {extra}, which the first frame of the truth has not: "
@@ -168,8 +184,3 @@ def _starts_davis(truth: Labels, prediction: Labels, frames: range) -> dict[int,
 
 def _ids(labels: Labels) -> set[int]:
     return {int(number) for number in np.unique(labels) if number}
-
-
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return float(np.mean(listed)) if listed else math.nan

@@ -1,6 +1,7 @@
-"""Simulated clicks against SAM 2's release (tests/golden/metrics/README.md), and their properties."""
+"""Simulated prompts against released code (tests/golden/metrics/README.md), and their properties."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trocar.prompts import Box, Point, center_click, jittered_box, tight_box, uniform_click
+from trocar.prompts import (
+    Box,
+    Box3d,
+    Point,
+    center_click,
+    center_click3d,
+    jittered_box,
+    middle_slice_box,
+    outset_box,
+    tight_box,
+    uniform_click,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics"
 CASES = json.loads((GOLDEN / "clicks2d.json").read_text())
+VOLUMES = json.loads((GOLDEN / "interactive3d.json").read_text())
+DRAWN = json.loads((GOLDEN / "medsam2_eval_seg.json").read_text())
 MASKS = arrays(np.bool_, (9, 12))
+SOLIDS = arrays(np.bool_, (4, 5, 6))
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +115,83 @@ def test_no_jitter_gives_the_tight_box():
     mask = np.zeros((40, 50), np.bool_)
     mask[5:20, 10:30] = True
     assert jittered_box(mask, np.random.default_rng(0), fraction=0) == tight_box(mask) == Box(10, 5, 29, 19)
+
+
+def test_a_jittered_box_stays_on_pixels_of_the_image():
+    mask = np.zeros((40, 50), np.bool_)
+    mask[10:40, 20:50] = True
+    boxes = [jittered_box(mask, np.random.default_rng(seed)) for seed in range(50)]
+    assert max(box.x1 for box in boxes) == 49  # the last pixel, as in SAM 2's release
+    assert max(box.y1 for box in boxes) == 39
+
+
+@pytest.mark.parametrize("case", DRAWN, ids=lambda case: case["id"])
+def test_medsam2_draws_a_pixel_of_the_object(case):
+    truth = np.load(GOLDEN / "medsam2_eval_seg.npz")[f"{case['id']}_gt"].astype(bool)
+    label, (x, y) = case["random_click_seed3"]
+    click = uniform_click(truth, None, random.Random(3))  # that release draws from Python's generator
+    if label:
+        assert click == Point(x, y)
+        assert tight_box(truth) == Box(*case["bbox_xyxy"])
+    else:
+        assert click is None  # the release clicks on the background there, as if it were negative
+
+
+@pytest.fixture(scope="module")
+def volumes():
+    return np.load(GOLDEN / "interactive3d.npz")
+
+
+@pytest.mark.parametrize("case", VOLUMES["next_click"], ids=lambda case: f"{case['id']}-{case['name']}")
+def test_next_click_in_a_volume(case, volumes):
+    truth, prediction = volumes[f"{case['id']}_gt"], volumes[f"{case['id']}_pred"]
+    for number, expected in zip(case["classes"], case["next_click_per_class_zyx"], strict=True):
+        click = center_click3d(truth == number, prediction == number)
+        if expected is None:
+            assert click is None
+        else:
+            (z, y, x), kind = expected
+            assert click == (z, Point(x, y, kind == "fg"))
+
+
+@given(SOLIDS, SOLIDS, st.integers(0, 2**32 - 1), st.sampled_from([10**6, 1]))
+def test_a_click_in_a_volume_lies_on_an_error_and_says_which(truth, prediction, seed, largest_roi):
+    click = center_click3d(truth, prediction, seed, largest_roi)
+    assert click == center_click3d(truth, prediction, seed, largest_roi)
+    if click is None:
+        assert (truth == prediction).all()
+    else:
+        z, point = click
+        assert truth[z, int(point.y), int(point.x)] != prediction[z, int(point.y), int(point.x)]
+        assert point.positive == truth[z, int(point.y), int(point.x)]
+
+
+def test_the_larger_piece_is_clicked_and_the_volumes_border_ends_it():
+    truth = np.zeros((5, 9, 20), np.bool_)
+    truth[:, :5, :5] = True  # its middle is (2, 2, 2) with the border outside it
+    truth[1:4, 2:5, 10:13] = True
+    assert center_click3d(truth) == (2, Point(2, 2))
+    assert center_click3d(truth[:, :, 9:]) == (2, Point(2, 3))
+
+
+@pytest.mark.parametrize("case", [case for case in VOLUMES["boxes"] if "fixed_shift0" in case], ids=lambda c: c["id"])
+def test_boxes_moved_outwards(case, volumes):
+    mask = volumes[f"{case['id']}_gt"] > 0
+    shift = int(np.random.RandomState(case["numpy_seed"]).randint(0, 6))
+    assert outset_box(mask, shift) == Box(*case["cvpr25_mask2D_to_bbox"])
+    assert outset_box(mask, 5, per_side=None) == Box(*case["fixed_shift5_get_bbox256"])
+    assert outset_box(mask, 0) == tight_box(mask) == Box(*case["fixed_shift0"])
+
+
+def test_box_of_a_volume(volumes):
+    case = VOLUMES["boxes"][-1]
+    expected = case["cvpr25_mask3D_to_bbox"]
+    shift = int(np.random.RandomState(case["numpy_seed"]).randint(0, 6))
+    middle, box = middle_slice_box(volumes[case["id"]] == case["class"], shift)
+    assert middle == expected["z_mid"]
+    corners = [
+        expected[name] for name in ("z_mid_x_min", "z_mid_y_min", "z_min", "z_mid_x_max", "z_mid_y_max", "z_max")
+    ]
+    assert box == Box3d(*corners)
+    with pytest.raises(ValueError, match="empty"):
+        middle_slice_box(np.zeros((2, 3, 4), np.bool_), 0)
