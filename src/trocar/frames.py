@@ -33,8 +33,9 @@ class Frame:
 class FrameSource(Protocol):
     """Anything with a length that gives a Frame for an index; frames are decoded when they are asked for.
 
-    `name` says where it comes from (shown to people), `geometry` is shared by all frames, `rate_hz` is the frame rate
-    for sources that have one. `source[i]` raises IndexError beyond the last frame.
+    `name` says where it comes from (shown to people), `geometry` is shared by all frames (see `geometry_of` for sets of
+    pictures that differ in size), `rate_hz` is the frame rate for sources that have one. A source whose frames do not
+    follow one another has `ordered = False`. `source[i]` raises IndexError beyond the last frame.
     """
 
     name: str

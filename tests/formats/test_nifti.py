@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from trocar.formats.mask_set import MaskSet
 from trocar.formats.nifti import NiftiSource, read_nifti_masks, write_nifti
+from trocar.formats.placing import lay_on
 from trocar.frames import ArraySource, FrameSource
 from trocar.masks import FrameMasks
 
@@ -34,6 +36,10 @@ def save(path: Path, data: np.ndarray, affine: np.ndarray) -> Path:
     return path
 
 
+def masks_on(source: FrameSource, frames: list[FrameMasks]) -> MaskSet:
+    return MaskSet(source, lambda: iter(frames))
+
+
 def ramp(shape: tuple[int, ...] = (4, 5, 6)) -> np.ndarray:
     return np.arange(1, np.prod(shape) + 1, dtype=np.int16).reshape(shape)
 
@@ -54,14 +60,14 @@ def test_labels_come_back_to_their_voxels(
     data = ramp()
     source = NiftiSource(save(folder / "v.nii.gz", data, affine), plane=plane)
     index = (1, 2, 0)
-    value = source._slices[index]
+    value = source.values(index[0])[index[1:]]
     voxel = tuple(int(n) for n in np.argwhere(data == value)[0])
     # The same voxel is at the same place in the patient, both ways round.
     shown_mm = source.geometry.affine @ [*index, 1]
     assert np.allclose(shown_mm, affine @ [*voxel, 1], atol=1e-4)
     mask = np.zeros(source.geometry.size, bool)
     mask[index[1:]] = True
-    write_nifti(folder / "m.nii.gz", [FrameMasks(index[0], {7: mask})], source)
+    write_nifti(folder / "m.nii.gz", masks_on(source, [FrameMasks(index[0], {7: mask})]))
     written = nib.load(folder / "m.nii.gz")
     assert written.shape == data.shape
     assert np.array_equal(written.affine, nib.load(folder / "v.nii.gz").affine)
@@ -95,7 +101,7 @@ def test_header_forms_and_codes_are_kept(tmp_path: Path) -> None:
     image.header.set_xyzt_units("mm")
     nib.save(image, tmp_path / "v.nii.gz")
     source = NiftiSource(tmp_path / "v.nii.gz")
-    write_nifti(tmp_path / "m.nii.gz", [], source)
+    write_nifti(tmp_path / "m.nii.gz", masks_on(source, []))
     before, after = (nib.load(tmp_path / name).header for name in ("v.nii.gz", "m.nii.gz"))
     for field in ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "srow_x", "srow_y"):
         assert np.array_equal(before[field], after[field]), field
@@ -107,8 +113,8 @@ def test_header_forms_and_codes_are_kept(tmp_path: Path) -> None:
 def test_simpleitk_sees_labels_over_the_picture(tmp_path: Path) -> None:
     affine = oriented_affine((2, 0, 1), (-1, 1, -1), 12)
     source = NiftiSource(save(tmp_path / "v.nii.gz", ramp(), affine))
-    masks = [FrameMasks(i, {300: source._slices[i] % 7 == 0}) for i in reversed(range(len(source)))]
-    write_nifti(tmp_path / "m.nii.gz", masks, source)
+    masks = [FrameMasks(i, {300: source.values(i) % 7 == 0}) for i in reversed(range(len(source)))]
+    write_nifti(tmp_path / "m.nii.gz", masks_on(source, masks))
     picture, labels = (sitk.ReadImage(str(tmp_path / name)) for name in ("v.nii.gz", "m.nii.gz"))
     for get in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
         assert np.allclose(getattr(picture, get)(), getattr(labels, get)(), atol=1e-6), get
@@ -117,8 +123,8 @@ def test_simpleitk_sees_labels_over_the_picture(tmp_path: Path) -> None:
 
 def test_written_labels_read_back(tmp_path: Path) -> None:
     source = NiftiSource(save(tmp_path / "v.nii.gz", ramp(), oriented_affine((2, 1, 0), (1, -1, 1))))
-    wanted = [FrameMasks(i, {1: source._slices[i] % 5 == 0, 2: source._slices[i] % 5 == 1}) for i in range(len(source))]
-    write_nifti(tmp_path / "m.nii.gz", wanted, source)
+    wanted = [FrameMasks(i, {1: source.values(i) % 5 == 0, 2: source.values(i) % 5 == 1}) for i in range(len(source))]
+    write_nifti(tmp_path / "m.nii.gz", masks_on(source, wanted))
     for before, after in zip(wanted, read_nifti_masks(tmp_path / "m.nii.gz"), strict=True):
         assert before.frame == after.frame
         assert all(np.array_equal(before.masks[i], after.masks[i]) for i in (1, 2))
@@ -127,7 +133,7 @@ def test_written_labels_read_back(tmp_path: Path) -> None:
 def test_flat_and_singleton_shapes_are_kept(tmp_path: Path) -> None:
     for number, shape in enumerate([(4, 5), (4, 5, 1), (4, 5, 6, 1)]):
         source = NiftiSource(save(tmp_path / f"{number}.nii", ramp(shape), np.eye(4)))
-        write_nifti(tmp_path / "m.nii", [FrameMasks(0, {1: np.ones(source.geometry.size, bool)})], source)
+        write_nifti(tmp_path / "m.nii", masks_on(source, [FrameMasks(0, {1: np.ones(source.geometry.size, bool)})]))
         written = nib.load(tmp_path / "m.nii")
         assert written.shape == nib.load(tmp_path / f"{number}.nii").shape
         assert np.asarray(written.dataobj).sum() == 20
@@ -147,8 +153,8 @@ def test_what_is_not_one_volume_is_refused(tmp_path: Path) -> None:
         NiftiSource(tmp_path / "gone.nii")
     with pytest.raises(ValueError, match="holds fractions, not labels"):
         list(read_nifti_masks(save(tmp_path / "f.nii", np.full((2, 2, 2), 0.5, np.float32), np.eye(4))))
-    with pytest.raises(ValueError, match="needs a NIfTI volume as its source"):
-        write_nifti(tmp_path / "m.nii", [], ArraySource(np.zeros((1, 4, 4), np.uint8)))
+    with pytest.raises(ValueError, match="needs a source that says where in the patient it lies"):
+        write_nifti(tmp_path / "m.nii", masks_on(ArraySource(np.zeros((1, 4, 4), np.uint8)), []))
 
 
 def test_stored_slope_is_applied(tmp_path: Path) -> None:
@@ -156,7 +162,8 @@ def test_stored_slope_is_applied(tmp_path: Path) -> None:
     image.header.set_slope_inter(1, -1000)
     nib.save(image, tmp_path / "v.nii")
     raw = nib.load(tmp_path / "v.nii")
-    assert NiftiSource(tmp_path / "v.nii")._slices.ravel().tolist() == np.asarray(raw.dataobj).ravel().tolist()
+    source = NiftiSource(tmp_path / "v.nii")
+    assert [source.values(i).item() for i in range(3)] == np.asarray(raw.dataobj).ravel().tolist()
 
 
 @pytest.mark.skipif("TROCAR_DATA" not in os.environ, reason="TROCAR_DATA names no data folder")
@@ -172,7 +179,7 @@ def test_real_labels_survive(tmp_path: Path, picture: str, labels: str) -> None:
     data = Path(os.environ["TROCAR_DATA"]) / "formats"
     source = NiftiSource(data / picture)
     assert isinstance(source, FrameSource)
-    write_nifti(tmp_path / "m.nii.gz", read_nifti_masks(data / labels), source)
+    write_nifti(tmp_path / "m.nii.gz", lay_on(read_nifti_masks(data / labels), source))
     truth, written = sitk.ReadImage(str(data / labels)), sitk.ReadImage(str(tmp_path / "m.nii.gz"))
     assert np.array_equal(sitk.GetArrayFromImage(truth).astype(int), sitk.GetArrayFromImage(written))
     assert np.array_equal(nib.load(data / picture).affine, nib.load(tmp_path / "m.nii.gz").affine)
@@ -181,5 +188,5 @@ def test_real_labels_survive(tmp_path: Path, picture: str, labels: str) -> None:
 @pytest.mark.skipif("TROCAR_DATA" not in os.environ, reason="TROCAR_DATA names no data folder")
 def test_real_ct_gets_the_abdomen_window() -> None:
     source = NiftiSource(Path(os.environ["TROCAR_DATA"]) / "formats/nifti/example_ct.nii.gz")
-    assert (source._window.low, source._window.high) == (-160, 240)
+    assert (source.window.low, source.window.high) == (-160, 240)
     assert (len(source), source.geometry.size) == (112, (101, 122))

@@ -150,9 +150,11 @@ def test_another_source_is_refused(tmp_path: Path) -> None:
 
 
 def test_bad_requests_are_refused_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="cannot be written as 'gif': use nifti, png, rle, overlay"):
+    with pytest.raises(ValueError, match=r"cannot be written as 'gif': use .*nifti, .*png, .*rle, .*overlay"):
         MaskOutput(tmp_path, SOURCE, ("gif",))
-    with pytest.raises(ValueError, match="needs a NIfTI volume as its source, not twelve"):
+    with pytest.raises(
+        ValueError, match="needs a source that says where in the patient it lies, which twelve does not"
+    ):
         MaskOutput(tmp_path, SOURCE, ("nifti",))
     with pytest.raises(ValueError, match="give source="):
         write_masks(tmp_path, [masks_at(0)])

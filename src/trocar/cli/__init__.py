@@ -16,6 +16,7 @@ from importlib import import_module
 VERBS: dict[str, tuple[str, str]] = {
     "segment": ("segment", "prompt objects of a video, volume, image or folder, and track them through it"),
     "demo": ("demo", "segment and track a real surgical sequence that comes with the package, and score it"),
+    "convert": ("convert", "masks from one file format to another, refusing what would lose something"),
     "info": ("tables", "what a source is: frames, size, rate, spacing"),
     "models": ("tables", "the networks, their sizes, licences and where their weights come from"),
     "policies": ("tables", "the memory policies"),

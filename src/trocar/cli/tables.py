@@ -12,12 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from trocar.cli.source import add_source_options, asked_of_source, open_asked
+
 Rows = list[dict[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     if verb == "info":
-        parser.add_argument("source", help="video, NIfTI volume, image, or folder of images")
+        parser.add_argument("source", help="video, volume, image, or folder of images or DICOM files")
+        add_source_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     if verb == "policies":
         parser.add_argument("name", nargs="?", help="one of them, to be shown with its knobs")
@@ -28,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
 
 def info(options: argparse.Namespace) -> Rows:
     """What a source is."""
-    from trocar.formats import open_source
-
-    source = open_source(options.source)
+    source = open_asked(options.source, asked_of_source(options))
     rows, columns = source.geometry.size
     facts: dict[str, Any] = {"name": source.name, "frames": len(source), "rows": rows, "columns": columns}
     if source.rate_hz:
@@ -39,6 +40,8 @@ def info(options: argparse.Namespace) -> Rows:
         facts["spacing_mm"] = [round(value, 4) for value in source.geometry.spacing_mm]
     if source.geometry.affine is not None:
         facts["affine"] = source.geometry.affine.tolist()
+    if preparation := getattr(source, "preparation", None):
+        facts["preparation"] = preparation
     return [facts]
 
 

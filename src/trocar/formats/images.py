@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from trocar.formats.window import choose_window
+from trocar.formats.intensity import UNKNOWN, WindowChoice, choose_window, describe, picture_preparation
+from trocar.formats.window import Window
 from trocar.frames import Frame
 from trocar.geometry import Geometry
 
@@ -45,7 +48,8 @@ class ImageSource:
     Args:
         paths: one picture file, or several in the order wanted; the pages of a single TIFF are its frames.
         name: what to call the source in messages; by default the first file.
-        window: how grey levels beyond 8 bits are brought to 0..255, picture by picture (see `choose_window`).
+        window: how grey levels beyond 8 bits are brought to 0..255 (see `Preparation`), each picture by its own
+            statistics unless the scope is "source".
 
     Raises:
         FileNotFoundError, ValueError: a missing or unreadable picture, or two that differ in size; both are named.
@@ -54,21 +58,24 @@ class ImageSource:
     rate_hz: float | None = None
 
     def __init__(
-        self, paths: Sequence[Path] | Path, name: str | None = None, window: str | tuple[float, float] = "percentile"
+        self, paths: Sequence[Path] | Path, name: str | None = None, window: WindowChoice = "percentile"
     ) -> None:
         files = [paths] if isinstance(paths, Path) else list(paths)
         self.name = name or str(files[0])
-        self._window = window
+        self._wanted = picture_preparation(window, self.name)
         sizes = [_size_and_pages(path) for path in files]
         self.geometry = Geometry(sizes[0][0])
         for path, (size, _) in zip(files, sizes, strict=True):
             if size != sizes[0][0]:
                 raise ValueError(
                     f"{files[0].name} is {_words(sizes[0][0])} but {path.name} is {_words(size)} (in {path.parent}): "
-                    "all pictures of a source must have one size; split them into folders by size"
+                    "all pictures of a source must have one size; split them into folders by size, or open them as a "
+                    "set (--set) if they do not follow one another"
                 )
         pages = sizes[0][1] if len(files) == 1 else 1
         self._frames = [(path, page) for path in files for page in range(pages)]
+        self.files = tuple(path.name for path in files) if pages == 1 else ()
+        """What each frame's file is called; empty where frames have none of their own."""
         self.names = _names(files) if pages == 1 else ()
         """What each frame is called, for files written about it; empty where frames have numbers only."""
 
@@ -78,15 +85,39 @@ class ImageSource:
     def __getitem__(self, index: int) -> Frame:
         if not 0 <= index < len(self):
             raise IndexError(f"frame {index} is outside {self.name}, which has frames 0 to {len(self) - 1}")
+        pixels = self._pixels(index)
+        if pixels.ndim == 2:
+            window = self.window or choose_window(self._wanted, lambda: [pixels])
+            pixels = np.repeat(window.apply(pixels)[..., None], 3, axis=2)
+        return Frame(index, pixels, name=self._frames[index][0].name)
+
+    @cached_property
+    def window(self) -> Window | None:
+        """What becomes black and white in all pictures; None where each has a window of its own."""
+        if self._wanted.scope != "source":
+            return None
+
+        def deep() -> Iterator[NDArray[Any]]:
+            return (pixels for pixels in map(self._pixels, range(len(self))) if pixels.ndim == 2)
+
+        return choose_window(self._wanted, deep)
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """What is done to the values of pictures beyond 8 bits, for the record of a run."""
+        return describe(self._wanted, UNKNOWN, self.window)
+
+    def _pixels(self, index: int) -> NDArray[Any]:
+        """(rows, columns, 3) uint8 RGB, or (rows, columns) grey values beyond 8 bits as they are stored."""
         path, page = self._frames[index]
         try:
             with Image.open(path) as image:
                 image.seek(page)
                 upright = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
-                pixels = _rgb(upright, self._window)
+                deep = upright.mode in ("F", "I") or upright.mode.startswith("I;")
+                return np.asarray(upright) if deep else np.array(upright.convert("RGB"), np.uint8)
         except (OSError, SyntaxError) as error:
             raise ValueError(f"{path} cannot be read as a picture: it is damaged or cut short ({error})") from error
-        return Frame(index, pixels, name=path.name)
 
 
 def _size_and_pages(path: Path) -> tuple[tuple[int, int], int]:
@@ -106,14 +137,6 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-
-
-def _rgb(image: Image.Image, window: str | tuple[float, float]) -> NDArray[np.uint8]:
-    if image.mode in ("F", "I") or image.mode.startswith("I;"):
-        values = np.asarray(image)
-        grey = choose_window(window, values).apply(values)
-        return np.repeat(grey[..., None], 3, axis=2)
-    return np.array(image.convert("RGB"), np.uint8)
 
 
 def _names(files: Sequence[Path]) -> tuple[str, ...]:

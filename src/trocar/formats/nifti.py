@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,66 +12,36 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
+from trocar.formats.intensity import WindowChoice
+from trocar.formats.label_volume import grid_of, label_volume
+from trocar.formats.mask_set import AS_IT_IS, MaskSet, ReadOptions, volume_mask_set
+from trocar.formats.volume import ArrayVoxels, Grid, VolumeSource
 from trocar.formats.whole_file import whole_file
-from trocar.formats.window import choose_window
-from trocar.frames import Frame, FrameSource
-from trocar.geometry import Geometry
-from trocar.masks import FrameMasks, from_label_map, to_label_map
 
 EXTENSIONS = (".nii", ".nii.gz")
 
-PLANES = {"axial": "SPL", "coronal": "PIL", "sagittal": "LIP"}
-"""Where slices, rows and columns point to: as radiologists look at them (axial: from the feet, front side up)."""
-
-HIGHEST_ID = 65535
-
-orientations: Any = nib.orientations
-"""Untyped in nibabel: maps between voxel orders as (axis, flip) rows."""
+PART_BYTES = 2**20
 
 
-class NiftiSource:
-    """A 3-D NIfTI volume as a source of slices.
-
-    The voxel axes are permuted and flipped, never resampled, to the plane asked for; an oblique volume keeps its own
-    slices. `geometry` maps (slice, row, column) to RAS+ mm.
+class NiftiSource(VolumeSource):
+    """A 3-D NIfTI volume as a source of slices; an uncompressed one is mapped from its file, not read into memory.
 
     Args:
         path: .nii or .nii.gz.
-        plane: "axial" (from feet to head), "coronal" (front to back) or "sagittal" (right to left).
-        window: "auto", "percentile", a CT preset or (level, width); see `choose_window`.
+        plane, window: see VolumeSource.
 
     Raises:
         FileNotFoundError, ValueError: missing, damaged, not three-dimensional, or an unknown plane or window.
     """
 
-    rate_hz: float | None = None
-
-    def __init__(self, path: str | Path, plane: str = "axial", window: str | tuple[float, float] = "auto") -> None:
-        self.name = str(path)
+    def __init__(self, path: str | Path, plane: str = "axial", window: WindowChoice = "auto") -> None:
         self.image = load_volume(Path(path))
-        shape = volume_shape(self.image)
-        self._to_frames = _transform(self.image, plane, self.name)
-        values = read_voxels(self.image, self.name).reshape(shape)
-        self._window = choose_window(window, values)
-        self._slices = orientations.apply_orientation(values, self._to_frames)
-        # Rows of the inverse map say where a frame-ordered index lies in the file.
-        affine = np.asarray(self.image.affine, np.float64) @ orientations.inv_ornt_aff(self._to_frames, shape)
-        spacing = tuple(float(s) for s in np.linalg.norm(affine[:3, :3], axis=0))
-        self.geometry = Geometry((self._slices.shape[1], self._slices.shape[2]), spacing, affine)
+        grid = Grid(np.asarray(self.image.affine, np.float64))
+        super().__init__(str(path), _voxels(self.image, str(path)), grid, plane, window)
 
-    def __len__(self) -> int:
-        return len(self._slices)
-
-    def __getitem__(self, index: int) -> Frame:
-        if not 0 <= index < len(self):
-            raise IndexError(f"slice {index} is outside {self.name}, which has slices 0 to {len(self) - 1}")
-        grey = self._window.apply(self._slices[index])
-        return Frame(index, np.repeat(grey[..., None], 3, axis=2))
-
-    def to_voxels(self, volume: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Bring a (slice, row, column) array back to the order and shape of the file's voxels."""
-        native = np.asarray(orientations.apply_orientation(volume, _inverse(self._to_frames)))
-        return native.reshape(self.image.shape)
+    def to_voxels(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """Bring a (slice, row, column) array back to the file's order and shape; what was cropped away is 0."""
+        return super().to_voxels(volume).reshape(self.image.shape)
 
 
 def load_volume(path: Path) -> Any:
@@ -110,42 +81,63 @@ def volume_shape(image: Any) -> tuple[int, int, int]:
     return x, y, z
 
 
-def read_voxels(image: Any, name: str) -> NDArray[Any]:
-    """The voxels in the file's order: its own integers, or float32 where a slope or floating numbers are stored."""
-    scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+def _voxels(image: Any, name: str) -> ArrayVoxels:
+    """The voxels as they are stored, with the file's slope and intercept applied slab by slab."""
+    compressed = name.lower().endswith(".gz")
     try:
-        if scaled or image.get_data_dtype().kind == "f":
-            return np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged"))
-        return np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError) as error:
+        stored = _unpacked(image) if compressed else image.dataobj.get_unscaled()
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ValueError(f"{name} is cut short or damaged: copy it again from where it came from") from error
+    array = stored.reshape(volume_shape(image), order="F")
+    return ArrayVoxels(array, float(image.dataobj.slope), float(image.dataobj.inter), slab_axis=2)
 
 
-def write_nifti(path: Path, frames: Iterable[FrameMasks], source: FrameSource) -> None:
-    """Write masks as a label volume with the source's shape, affine, qform, sform and units.
+def _unpacked(image: Any) -> NDArray[Any]:
+    """The stored voxels of a .nii.gz: read in small parts, because nibabel holds a large file twice while it reads."""
+    shape = volume_shape(image)
+    stored: NDArray[Any] = np.empty(shape, image.dataobj.dtype, order="F")
+    rest = stored.reshape(-1, order="F").view(np.uint8).data
+    with gzip.open(image.file_map["image"].filename, "rb") as file:
+        file.seek(image.dataobj.offset)
+        while rest:
+            count = file.readinto(rest[:PART_BYTES])
+            if not count:
+                raise EOFError
+            rest = rest[count:]
+    return stored
 
-    Slices without masks are 0. Where objects overlap the higher id is stored.
+
+def write_nifti(path: Path, masks: MaskSet) -> None:
+    """Write masks as a label volume on the source's voxels.
+
+    From a NIfTI source come shape, affine, qform, sform and units; from another volume its voxel order and affine, in
+    single precision, which is what NIfTI holds. Slices without masks are 0; of objects that overlap the higher id is
+    stored.
 
     Raises:
-        ValueError: the source is not a NIfTI volume.
+        ValueError: the source does not say where its voxels lie.
     """
-    if not isinstance(source, NiftiSource):
-        raise ValueError(f"nifti output needs a NIfTI volume as its source, not {source.name}: choose png or rle")
-    labels = np.zeros((len(source), *source.geometry.size), np.uint16)
-    for masks in frames:
-        labels[masks.frame] = to_label_map(masks, source.geometry.size, HIGHEST_ID)
-    dtype = np.uint8 if labels.max(initial=0) <= 255 else np.uint16
-    header = source.image.header.copy()
-    header.set_data_dtype(dtype)
-    header.set_slope_inter(1, 0)
-    header["cal_min"] = header["cal_max"] = 0
-    # Without an affine of its own the image keeps both of the header's, and their codes.
-    image = type(source.image)(source.to_voxels(labels).astype(dtype), None, header)
+    volume = label_volume(masks)
+    if isinstance(masks.on, NiftiSource):
+        header = masks.on.image.header.copy()
+        header.set_data_dtype(volume.dtype)
+        header.set_slope_inter(1, 0)
+        header["cal_min"] = header["cal_max"] = 0
+        # Without an affine of its own the image keeps both of the header's, and their codes.
+        image = type(masks.on.image)(volume, None, header)
+    else:
+        affine = grid_of(masks.on).affine
+        image = nib.Nifti1Image(volume, affine)
+        image.header.set_xyzt_units("mm")
+        image.set_sform(affine, code="scanner")
+        axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+        if np.allclose(axes.T @ axes, np.eye(3), atol=1e-6):  # a qform cannot be sheared
+            image.set_qform(affine, code="scanner")
     with whole_file(path) as temporary:
         nib.save(image, temporary)
 
 
-def read_nifti_masks(path: Path, plane: str = "axial") -> Iterator[FrameMasks]:
+def read_nifti_masks(path: Path, options: ReadOptions = AS_IT_IS) -> MaskSet:
     """Masks of a label volume, slice by slice in the order in which `NiftiSource` shows them.
 
     Every object of the volume is in every frame, with an empty mask where it is absent.
@@ -153,27 +145,4 @@ def read_nifti_masks(path: Path, plane: str = "axial") -> Iterator[FrameMasks]:
     Raises:
         FileNotFoundError, ValueError: missing, damaged, or not a volume of whole numbers.
     """
-    image = load_volume(path)
-    labels = read_voxels(image, str(path)).reshape(volume_shape(image))
-    whole = labels.astype(np.int64)
-    if not np.array_equal(whole, labels):
-        raise ValueError(f"{path} holds fractions, not labels: it is a picture or a probability map")
-    slices = orientations.apply_orientation(whole, _transform(image, plane, str(path)))
-    ids = [int(i) for i in np.unique(slices) if i != 0]
-    for frame, picture in enumerate(slices):
-        yield from_label_map(picture, frame, ids)
-
-
-def _transform(image: Any, plane: str, name: str) -> NDArray[Any]:
-    """The permutation and flips from the file's voxel order to (slice, row, column)."""
-    if plane not in PLANES:
-        raise ValueError(f"no plane is called {plane!r}: use {', '.join(PLANES)}")
-    orientation = orientations.io_orientation(image.affine)
-    if np.isnan(orientation).any():
-        raise ValueError(f"{name} does not say where its axes point (its affine is singular): mend its header first")
-    return np.asarray(orientations.ornt_transform(orientation, orientations.axcodes2ornt(PLANES[plane])))
-
-
-def _inverse(transform: NDArray[Any]) -> NDArray[Any]:
-    identity = np.array([[0, 1], [1, 1], [2, 1]], float)
-    return np.asarray(orientations.ornt_transform(identity, transform))
+    return volume_mask_set(NiftiSource(path, options.plane))

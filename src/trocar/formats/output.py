@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import glob
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from trocar.formats.label_png import label_name
-from trocar.formats.nifti import NiftiSource
+from trocar.formats.mask_set import MaskSet, ObjectInfo, frame_name
 from trocar.formats.rle import MaskJournal
-from trocar.formats.table import FORMATS
-from trocar.frames import FrameSource
-from trocar.masks import FrameMasks
+from trocar.formats.table import FORMATS, check_fits
+from trocar.frames import FrameSource, geometry_of
+from trocar.masks import FrameMasks, joined
 
 JOURNAL = "masks.jsonl"
 
@@ -34,6 +35,7 @@ class MaskOutput:
         formats: names from FORMATS.
         resume: go on with what an interrupted run left there.
         progress: told how far finishing is.
+        objects: what the objects are, for formats that hold names.
 
     Raises:
         ValueError: an unknown format, one that the source cannot have, or a folder with masks of something else.
@@ -46,6 +48,7 @@ class MaskOutput:
         formats: Sequence[str] = ("png",),
         resume: bool = False,
         progress: Progress | None = None,
+        objects: Mapping[int, ObjectInfo] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self._source = source
@@ -55,6 +58,7 @@ class MaskOutput:
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{self.folder} is a file, not a folder: choose another name for the output")
         self._journal = MaskJournal(self.folder / JOURNAL, source)
+        self._masks = MaskSet(source, lambda: iter(self._journal), objects or {})
         self._take_over(resume)
 
     @property
@@ -75,7 +79,7 @@ class MaskOutput:
             ValueError: masks that do not fit the source or a format.
             OSError: the disk is full.
         """
-        size = self._source.geometry.size
+        size = geometry_of(self._source, masks.frame).size
         if not 0 <= masks.frame < len(self._source):
             raise ValueError(
                 f"frame {masks.frame} is outside {self._source.name}, which has {len(self._source)} frames"
@@ -85,6 +89,8 @@ class MaskOutput:
                 raise ValueError(
                     f"the mask of object {object_id} on frame {masks.frame} is {mask.shape}, its source is {size}"
                 )
+        if masks.adds and masks.frame in self._journal:
+            masks = joined(self._journal[masks.frame], masks)
         # Files first: a frame in the journal has all its files.
         self._write_frame(masks)
         self._journal.append(masks)
@@ -95,7 +101,7 @@ class MaskOutput:
         for name in self._formats:
             info = FORMATS[name]
             if info.write_all is not None and frames:
-                info.write_all(self.folder / info.output, self._counted(info.output), self._source)
+                info.write_all(self.folder / info.output, self._counted(info.output))
         self._journal.finish()
         return self.paths
 
@@ -124,7 +130,8 @@ class MaskOutput:
                     path.unlink(missing_ok=True)
                 else:
                     for frame in self._journal.frames:
-                        (path / label_name(frame, self._source)).unlink(missing_ok=True)
+                        for file in self._files_of(name, frame):
+                            file.unlink()
             self._journal.clear()
         self._journal.note_formats(self._formats)
         for masks in self._journal:
@@ -135,16 +142,25 @@ class MaskOutput:
             info = FORMATS[name]
             if info.write_frame is None:
                 continue
-            folder = self.folder / info.output
-            if not (only_missing and (folder / label_name(masks.frame, self._source)).exists()):
-                info.write_frame(folder, masks, self._source)
+            if not (only_missing and self._files_of(name, masks.frame)):
+                info.write_frame(self.folder / info.output, masks, self._masks)
 
-    def _counted(self, name: str) -> Iterator[FrameMasks]:
-        total = len(self._journal.frames)
-        for count, masks in enumerate(self._journal, start=1):
-            yield masks
-            if self._progress is not None:
-                self._progress(name, count, total)
+    def _files_of(self, name: str, frame: int) -> list[Path]:
+        """The files that a format of one file a frame, or several, has written for a frame."""
+        pattern = FORMATS[name].frame_files.format(name=glob.escape(frame_name(self._source, frame)))
+        return list((self.folder / FORMATS[name].output).glob(pattern))
+
+    def _counted(self, name: str) -> MaskSet:
+        """All masks, with progress told; formats that go through them twice are told of twice."""
+
+        def frames() -> Iterator[FrameMasks]:
+            total = len(self._journal.frames)
+            for count, masks in enumerate(self._journal, start=1):
+                yield masks
+                if self._progress is not None:
+                    self._progress(name, count, total)
+
+        return replace(self._masks, frames=frames)
 
 
 def write_masks(
@@ -162,7 +178,7 @@ def write_masks(
         folder: where to write.
         frames: masks, in any order; each is written before the next is asked for.
         source: what they belong to; by default `frames.source`.
-        formats: names from FORMATS: png, rle, nifti, overlay.
+        formats: names from FORMATS: those that `trocar formats` says masks go out in.
         resume: keep the frames that an earlier, interrupted run left there.
 
     Raises:
@@ -184,5 +200,4 @@ def _check_formats(formats: Sequence[str], source: FrameSource) -> None:
     for name in formats:
         if name not in writable:
             raise ValueError(f"masks cannot be written as {name!r}: use {', '.join(writable)}")
-    if "nifti" in formats and not isinstance(source, NiftiSource):
-        raise ValueError(f"nifti output needs a NIfTI volume as its source, not {source.name}: use png, rle or overlay")
+        check_fits(name, source)

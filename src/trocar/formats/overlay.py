@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trocar.formats.colours import colour_of
+from trocar.formats.mask_set import MaskSet
 from trocar.formats.whole_file import whole_file
-from trocar.frames import FrameSource
 from trocar.masks import FrameMasks
 
 FILL = 0.35
@@ -64,17 +63,18 @@ def _draw_id(picture: NDArray[np.uint8], object_id: int, mask: NDArray[np.uint8]
         cv2.putText(picture, str(object_id), (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
 
 
-def write_overlay(path: Path, frames: Iterable[FrameMasks], source: FrameSource) -> None:
-    """Write an H.264 mp4 of the frames given, in display order, each shown when the source shows it.
+def write_overlay(path: Path, segmented: MaskSet) -> None:
+    """Write an H.264 mp4 of the frames that have been segmented, each shown when the source shows it.
 
     The source is decoded once, frame by frame. A stretch without frames holds the frame before it.
     """
+    source = segmented.on
     with whole_file(path) as temporary:
         container = av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"})
         with container:
             stream: Any = None
             start_s, last_pts = 0.0, -1
-            for masks in frames:
+            for masks in segmented:
                 shown = source[masks.frame]
                 picture = _even(draw_overlay(shown.image, masks))
                 time_s = shown.time_s if shown.time_s is not None else masks.frame / (source.rate_hz or STILLS_HZ)

@@ -1,7 +1,8 @@
 """Masks as COCO run-length codes: a journal of JSON lines while frames are made, a JSON document at the end.
 
 Every frame is `{"frame": n, "objects": [{"id", "size": [rows, columns], "counts", "score", "prompted"}]}`; size and
-counts are what pycocotools reads and writes. Masks are stored one by one, so overlaps survive.
+counts are what pycocotools reads and writes. Masks are stored one by one, so overlaps survive; the head says what they
+lie on, so that nothing else is needed to go on to another format.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco
 
+from trocar.formats.mask_set import AS_IT_IS, Canvas, MaskSet, ObjectInfo, ReadOptions, Term
 from trocar.formats.whole_file import naming_full_disk, whole_file
-from trocar.frames import FrameSource
+from trocar.frames import FrameSource, geometry_of
+from trocar.geometry import Geometry
 from trocar.masks import FrameMasks
+from trocar.masks.rle import from_rle, to_rle
 
 KIND = "trocar-masks"
 
@@ -26,8 +30,7 @@ def encode_frame(masks: FrameMasks) -> dict[str, Any]:
     """A frame's masks as JSON values."""
     objects = []
     for object_id, mask in sorted(masks.masks.items()):
-        code = coco.encode(np.asfortranarray(mask, np.uint8))
-        entry = {"id": object_id, "size": [int(n) for n in code["size"]], "counts": code["counts"].decode("ascii")}
+        entry: dict[str, Any] = {"id": object_id, **to_rle(mask)}
         if object_id in masks.scores:
             entry["score"] = round(float(masks.scores[object_id]), 6)
         objects.append(entry | ({"prompted": True} if object_id in masks.prompted else {}))
@@ -39,15 +42,24 @@ def decode_frame(record: dict[str, Any]) -> FrameMasks:
     objects = record["objects"]
     return FrameMasks(
         record["frame"],
-        {o["id"]: coco.decode({"size": o["size"], "counts": o["counts"]}).astype(bool) for o in objects},
+        {int(o["id"]): from_rle({"size": o["size"], "counts": o["counts"]}) for o in objects},
         {o["id"]: o["score"] for o in objects if "score" in o},
         frozenset(o["id"] for o in objects if o.get("prompted")),
     )
 
 
 def _describe(source: FrameSource) -> dict[str, Any]:
-    name = Path(source.name).name
-    return {"kind": KIND, "source": name, "frames_in_source": len(source), "size": list(source.geometry.size)}
+    head = {"kind": KIND, "source": Path(source.name).name, "frames_in_source": len(source)}
+    head["size"] = list(source.geometry.size)
+    if source.geometry.spacing_mm is not None:
+        head["spacing_mm"] = list(source.geometry.spacing_mm)
+    if source.geometry.affine is not None:
+        head["affine"] = source.geometry.affine.tolist()
+    if names := getattr(source, "names", ()):
+        head["names"] = list(names)
+    if geometries := getattr(source, "geometries", ()):
+        head["sizes"] = [list(one.size) for one in geometries]
+    return head
 
 
 class MaskJournal:
@@ -149,8 +161,15 @@ class MaskJournal:
     def __iter__(self) -> Iterator[FrameMasks]:
         """The stored frames in display order, read from disk one at a time."""
         for frame in self.frames:
-            self._file.seek(self._offsets[frame])
-            yield decode_frame(json.loads(self._file.readline()))
+            yield self[frame]
+
+    def __contains__(self, frame: int) -> bool:
+        return frame in self._offsets
+
+    def __getitem__(self, frame: int) -> FrameMasks:
+        """What is stored of a frame."""
+        self._file.seek(self._offsets[frame])
+        return decode_frame(json.loads(self._file.readline()))
 
     def close(self) -> None:
         """Close the file as it stands, to be resumed."""
@@ -172,29 +191,63 @@ def _whole_line(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def write_rle(path: Path, frames: Iterable[FrameMasks], source: FrameSource) -> None:
-    """Write the JSON document: what the source is, and its frames in the order given."""
+def write_rle(path: Path, masks: MaskSet) -> None:
+    """Write the JSON document: what the source and the objects are, and the frames in their order."""
+    head = _describe(masks.on) | {"objects": {str(i): _said(info) for i, info in sorted(masks.objects.items())}}
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        head = json.dumps(_describe(source))
-        file.write(head[:-1] + ', "frames": [')
-        for number, masks in enumerate(frames):
-            file.write(("," if number else "") + "\n" + json.dumps(encode_frame(masks)))
+        file.write(json.dumps(head)[:-1] + ', "frames": [')
+        for number, one in enumerate(masks):
+            file.write(("," if number else "") + "\n" + json.dumps(encode_frame(one)))
         file.write("\n]}\n")
 
 
-def read_rle(path: Path) -> Iterator[FrameMasks]:
-    """Masks from a document (.json) or a finished journal (.jsonl), in display order.
+def _said(info: ObjectInfo) -> dict[str, Any]:
+    terms = {"terms": [[term.value, term.scheme, term.meaning] for term in info.terms]} if info.terms else {}
+    return {"name": info.name} | terms
+
+
+def read_rle(path: Path, options: ReadOptions = AS_IT_IS) -> MaskSet:
+    """Masks from a document (.json), a finished journal (.jsonl), or an output folder that holds one.
 
     Raises:
         FileNotFoundError, ValueError: missing, cut short, or not a file of masks.
     """
+    if path.is_dir():
+        path = next((path / name for name in ("masks.json", "masks.jsonl") if (path / name).exists()), path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: check the name")
-    try:
-        records = _records(path)
-        if records[0].get("kind") != KIND:
+    with _naming_damage(path):
+        head, *records = _records(path)
+        if head.get("kind") != KIND:
             raise KeyError("kind")
-        yield from (decode_frame(record) for record in records[1:])
+        rows, columns = head["size"]
+        spacing = tuple(float(mm) for mm in head["spacing_mm"]) if "spacing_mm" in head else None
+        affine = np.array(head["affine"], np.float64).reshape(4, 4) if "affine" in head else None
+        geometry = Geometry((int(rows), int(columns)), spacing, affine)
+        sizes = [(int(rows), int(columns)) for rows, columns in head.get("sizes", ())]
+        on = Canvas(str(path), geometry, int(head["frames_in_source"]), head.get("names", ()), sizes)
+        objects = {int(i): _info(said) for i, said in head.get("objects", {}).items()}
+
+    def frames() -> Iterator[FrameMasks]:
+        for record in records:
+            with _naming_damage(path):
+                masks = decode_frame(record)
+                if any(mask.shape != geometry_of(on, masks.frame).size for mask in masks.masks.values()):
+                    raise ValueError(f"a mask on frame {masks.frame} is not of the size in the head")
+            yield masks
+
+    return MaskSet(on, frames, objects)
+
+
+def _info(said: dict[str, Any]) -> ObjectInfo:
+    terms = tuple(Term(*(str(part) for part in term)) for term in said.get("terms", ()))
+    return ObjectInfo(str(said["name"]), (terms[0], terms[1]) if len(terms) == 2 else None)
+
+
+@contextmanager
+def _naming_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ValueError(f"{path} is not a file of masks, or is damaged ({error})") from error
 

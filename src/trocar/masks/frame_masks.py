@@ -18,9 +18,22 @@ class FrameMasks:
         masks: object id -> (rows, columns) bool mask at source size; an absent object has an empty mask.
         scores: object id -> predicted IoU in 0..1 of that mask (0 where the object is judged absent).
         prompted: ids whose mask on this frame answers a prompt rather than tracking.
+        adds: whether these objects join those that were handed out for this frame before (as the second half of
+            tracking both ways does), rather than taking their place.
     """
 
     frame: int
     masks: Mapping[int, NDArray[np.bool_]]
     scores: Mapping[int, float] = field(default_factory=dict)
     prompted: frozenset[int] = frozenset()
+    adds: bool = False
+
+
+def joined(before: FrameMasks, added: FrameMasks) -> FrameMasks:
+    """The objects of a frame handed out before and those that join them; of an object in both the later mask counts."""
+    return FrameMasks(
+        added.frame,
+        {**before.masks, **added.masks},
+        {**before.scores, **added.scores},
+        (before.prompted - set(added.masks)) | added.prompted,
+    )
