@@ -6,11 +6,11 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -26,10 +26,17 @@ from rich.progress import (
 from rich.text import Text
 
 from trocar.bench.speed import peak_memory_mb
+from trocar.cli.volume import VolumeRequest, volume_run
 from trocar.formats import MaskOutput, write_run_record
 from trocar.frames import Frame, FrameSource
 from trocar.masks import FrameMasks, tidied
 from trocar.prompts import PlacedPrompt, prompts_to_json
+
+if TYPE_CHECKING:
+    from trocar.memory import MemoryPolicy
+    from trocar.model.network import Network
+    from trocar.track.session import Session
+    from trocar.track.volume import VolumeRun
 
 STATE = "state"  # snapshots and the request of an unfinished run, inside the output folder
 REQUEST = "request.json"
@@ -37,16 +44,20 @@ REQUEST = "request.json"
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked to do; a resumed run must ask for the same. `memory` is a spec of `load_memory`."""
+    """What a run is asked to do; a resumed run must ask for the same. `memory` is a spec of `load_memory`,
+    `opened` the keywords of `open_source`."""
 
     source: str
     model: str = "nano"
     memory: str = "recent"
+    opened: Mapping[str, Any] = field(default_factory=dict)
     direction: Literal["forward", "backward", "both"] = "both"
     non_overlap: bool = False
     image_size: int | None = None
     fill_holes_px: int = 0
     remove_specks_px: int = 0
+    init_model: str | None = None
+    volume: VolumeRequest | None = None
     snapshot_every: int = 32
     seed: int = 0
 
@@ -67,6 +78,9 @@ class TimedSource:
         self._source = source
         self.name, self.geometry, self.rate_hz = source.name, source.geometry, source.rate_hz
         self.seconds = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)  # what else it says of itself: whether it is ordered, its frames' sizes
 
     def __len__(self) -> int:
         return len(self._source)
@@ -126,10 +140,8 @@ def run(
         KeyboardInterrupt: after all finished frames are on disk.
     """
     from trocar.load import load, load_memory, memory_settings
-    from trocar.track.entries import StepSettings
-    from trocar.track.session import Session, SessionOptions
 
-    if not prompts:
+    if not prompts and not (request.volume and request.volume.boxes):
         raise ValueError("nothing is prompted: give --box, --point, --mask or --prompts")
     asked = {
         "request": asdict(request) | {"memory": memory_settings(request.memory)},
@@ -137,13 +149,11 @@ def run(
     }
     network, memory = load(request.model, device), load_memory(request.memory)
     timed = TimedSource(source)
-    settings = StepSettings(non_overlap=request.non_overlap, seed=request.seed)
     state = output.folder / STATE
     if output.resume:
         _check_same(state, asked)
-    options = SessionOptions(settings, request.image_size, request.snapshot_every, state)
-    session = Session(network, timed, memory, options)
-    for placed in prompts:
+    session = _session(request, network, timed, memory, state)
+    for placed in _first_masks(request, timed, prompts, device):
         session.add(placed.prompt, frame=placed.frame, object_id=placed.object_id)
     # From here on the request is known to be good; nothing was written before.
     with progress_bars() as show:
@@ -151,21 +161,21 @@ def run(
         if not output.resume:
             shutil.rmtree(state, ignore_errors=True)
             write_run_record(state / REQUEST, asked)
-        propagation = session.propagate(request.direction, resume=output.resume)
         timed.seconds = 0.0  # decoding for the prompts is not part of tracking
         clock = Clock()
         record = asked | _circumstances(source, request.image_size or network.config.image_size)
         try:
+            frames, total, doing = _frames(session, request, output.resume, show)
             with writer:
-                for masks in propagation:
+                for masks in frames:
                     clock.write(writer, tidied(masks, request.fill_holes_px, request.remove_specks_px))
-                    show("tracking", clock.frames, len(propagation))
+                    show(doing, clock.frames, total)
                 clock.stop_loop()
         except KeyboardInterrupt:
             done = f"{len(writer.done)} finished frames are in {output.folder}; go on with --resume"
             raise KeyboardInterrupt(done) from None
         finally:
-            snapshots = session.snapshots.size_bytes / max(clock.frames, 1)
+            snapshots = session.disk_bytes / max(clock.frames, 1)
             record |= clock.figures(timed.seconds) | {
                 "peak_memory_mb": round(peak_memory_mb()),
                 "snapshot_bytes_per_frame": round(snapshots),
@@ -174,8 +184,46 @@ def run(
             write_run_record(output.folder / "run.json", record)
     record["outputs"] = [str(path) for path in writer.paths]
     write_run_record(output.folder / "run.json", record)
+    session.close()
     shutil.rmtree(state)
     return record
+
+
+def _session(
+    request: Request, network: Network, source: FrameSource, memory: MemoryPolicy, state: Path
+) -> Session | VolumeRun:
+    """Who takes the prompts and tracks: a session, or a run of its own for more of a volume than slices in a plane."""
+    from trocar.track.entries import StepSettings
+    from trocar.track.session import Session, SessionOptions
+
+    settings = StepSettings(non_overlap=request.non_overlap, seed=request.seed)
+    if request.volume is not None:
+        work = (settings, request.image_size, state)
+        return volume_run(request.volume, request.opened["plane"], network, source, memory, work)
+    return Session(network, source, memory, SessionOptions(settings, request.image_size, request.snapshot_every, state))
+
+
+def _first_masks(
+    request: Request, source: FrameSource, prompts: list[PlacedPrompt], device: str | None
+) -> list[PlacedPrompt]:
+    """The prompts, or what another model makes of them."""
+    from trocar.load import load
+    from trocar.track.initial import initial_masks
+
+    return initial_masks(load(request.init_model, device), source, prompts) if request.init_model else prompts
+
+
+def _frames(
+    session: Session | VolumeRun, request: Request, resume: bool, show: Callable[[str, int, int], None]
+) -> tuple[Iterator[FrameMasks], int, str]:
+    """The masks, how many frames they are of, and what is done while they are taken."""
+    from trocar.track.session import Session
+
+    if isinstance(session, Session):
+        propagation = session.propagate(request.direction, resume=resume)
+        return propagation, len(propagation), "tracking"
+    session.track(show, resume)
+    return session.masks(), len(session), "writing"
 
 
 def _check_same(state: Path, asked: dict[str, Any]) -> None:
@@ -200,6 +248,7 @@ def _circumstances(source: FrameSource, side: int) -> dict[str, Any]:
 
     return {
         "source": {"name": source.name, "frames": len(source), "size": list(source.geometry.size)},
+        "preparation": getattr(source, "preparation", {}),
         "network_input": side,
         "versions": {"trocar": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": {"system": platform.platform(), "threads": torch.get_num_threads()},

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trocar.masks.rle import from_rle, to_rle
+from trocar.prompts.box3d import Box3d
 from trocar.prompts.prompt import Box, MaskPrompt, Point, Prompt, Scribble
 
 
@@ -29,6 +30,19 @@ def parse_box(text: str, object_id: int = 1) -> PlacedPrompt:
     corners, frame = parse_path_at(text)
     x0, y0, x1, y1 = _numbers(corners.split(","), 4, f"box {text!r}: write x0,y0,x1,y1@frame, as in 412,305,520,388@0")
     return PlacedPrompt(Box(x0, y0, x1, y1), frame, object_id)
+
+
+def parse_box3d(text: str) -> Box3d:
+    """`x0,y0,z0,x1,y1,z1`, such as "120,88,30,190,150,52": z counts slices, and z1 is the last one.
+
+    Raises:
+        ValueError: the text has another form, or the box is empty.
+    """
+    otherwise = f"box {text!r}: write x0,y0,z0,x1,y1,z1 with whole slice numbers z, as in 120,88,30,190,150,52"
+    x0, y0, z0, x1, y1, z1 = _numbers(text.split(","), 6, otherwise)
+    if not (z0.is_integer() and z1.is_integer()):
+        raise ValueError(otherwise)
+    return Box3d(x0, y0, int(z0), x1, y1, int(z1))
 
 
 def parse_point(text: str, object_id: int = 1) -> PlacedPrompt:

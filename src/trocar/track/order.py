@@ -24,7 +24,10 @@ class Pass:
         size: (rows, columns) of its frames in pixels.
         unprompted_side: an object takes part only where its earliest prompt still lies ahead of the pass: the second
             half of tracking both ways, which completes a forward pass.
+        everywhere: every object takes part on every frame, wherever its prompts lie: on image sets there is no before.
         is_whole: whether it starts where tracking starts rather than going on from an earlier part.
+        clock: time of its first visit where one memory goes through several passes: then time counts visits and always
+            runs forward. None where a frame's time is its number.
     """
 
     direction: Direction
@@ -33,7 +36,9 @@ class Pass:
     length: int | None = None
     size: tuple[int, int] | None = None
     unprompted_side: bool = False
+    everywhere: bool = False
     is_whole: bool = True
+    clock: int | None = None
 
     @property
     def sign(self) -> Literal[1, -1]:
@@ -41,6 +46,8 @@ class Pass:
 
     def visit(self, frame: int) -> Visit:
         """The visit of one frame: frames of a source are a step of time apart."""
+        if self.clock is not None:
+            return Visit(frame, self.clock + (frame - self.start) * self.sign, 1, self.length, self.size)
         return Visit(frame, frame, self.sign, self.length, self.size)
 
     def visits(self) -> Iterator[Visit]:
@@ -51,6 +58,8 @@ class Pass:
 
     def takes_part(self, frame: int, prompted_frames: list[int]) -> bool:
         """Whether an object with prompts on these frames is tracked on `frame` during this pass."""
+        if self.everywhere:
+            return True
         if self.unprompted_side:
             return frame < min(prompted_frames)
         return any((frame - prompted) * self.sign >= 0 for prompted in prompted_frames)

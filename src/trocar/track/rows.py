@@ -185,11 +185,14 @@ def _prompt_tensors(network: Network, rows: Sequence[Row], like: Tensor) -> Prom
 
 
 def _prior_masks(rows: Sequence[Row]) -> Tensor:
-    """(R, 1, s, s) logits of the newest entry that each row reads."""
+    """(R, 1, s, s) logits of the newest entry that each row reads, or of its last where the plan knows no time."""
     newest = []
     for row in rows:
         read = [row.task.track.entries[item.entry] for item in row.plan.spatial]
-        newest.append(min(read, key=lambda entry: abs(row.task.visit.distance(entry.time))).logits)
+        if any(item.slot is not None for item in row.plan.spatial):
+            newest.append(min(read, key=lambda entry: abs(row.task.visit.distance(entry.time))).logits)
+        else:  # where an image stands in a set must not matter
+            newest.append(read[-1].logits)
     return torch.stack(newest)[:, None].clamp(-PREVIOUS_LIMIT, PREVIOUS_LIMIT)
 
 

@@ -74,7 +74,8 @@ class Session:
         self.tracks: dict[int, Track] = {}
         self.options = options or SessionOptions()
         self._network = network.eval()
-        by_default = Recent() if getattr(source, "ordered", True) else SelfSorting(bank=0)
+        self._ordered: bool = getattr(source, "ordered", True)
+        by_default = Recent() if self._ordered else SelfSorting(bank=0)
         self._memory: MemoryPolicy = by_default if memory is None else memory
         self._side = self.options.image_size or network.config.image_size
         self._device = next(network.parameters()).device
@@ -140,7 +141,7 @@ class Session:
 
         Args:
             direction: "forward" from the first prompt, "backward" from the last, or "both": forward, then each object
-                back from its first prompt.
+                back from its first prompt. A source without an order is gone through once, all objects on every frame.
             start: go on from this frame with the memory of the frames before it; None tracks everything anew.
             stop: last frame visited; None for the end of the source.
             resume: go on where an interrupted session with the same prompts and snapshot folder ended.
@@ -162,6 +163,11 @@ class Session:
             passes = [self._rest(one) for one in passes]
         return Propagation(self, [(one, start is None and one.is_whole) for one in passes if len(one)])
 
+    @property
+    def disk_bytes(self) -> int:
+        """Disk that the snapshots take."""
+        return self.snapshots.size_bytes
+
     def close(self) -> None:
         """Delete the temporary snapshots."""
         if self._temporary is not None:
@@ -169,6 +175,10 @@ class Session:
 
     def _passes(self, direction: Direction | Literal["both"], start: int | None, stop: int | None) -> list[Pass]:
         end = len(self.source) - 1
+        if not self._ordered:
+            way: Direction = "backward" if direction == "backward" else "forward"
+            first, last = (0, end) if way == "forward" else (end, 0)
+            return [self._stretch(way, first if start is None else start, last if stop is None else stop)]
         firsts = [min(track.prompted) for track in self.tracks.values()]
         if direction == "both":
             back = replace(self._stretch("backward", max(firsts) - 1, 0), unprompted_side=True)
@@ -180,7 +190,7 @@ class Session:
 
     def _stretch(self, direction: Direction, start: int, stop: int) -> Pass:
         size = None if hasattr(self.source, "geometries") else self.source.geometry.size
-        return Pass(direction, start, stop, len(self.source), size)
+        return Pass(direction, start, stop, len(self.source), size, everywhere=not self._ordered)
 
     def _rest(self, stretch: Pass) -> Pass:
         """What a pass still has to visit, as far as snapshots tell."""
@@ -225,18 +235,18 @@ class Session:
             waiting.append(frame)
             for outcome in outcomes:
                 self.tracks[outcome.object_id].lineage.note(frame, outcome.records, lag)
-            yield from self._hand_out(waiting, final=frame == stretch.stop)
+            yield from self._hand_out(waiting, stretch, final=frame == stretch.stop)
             # Only after its masks have been taken: whoever goes on from a snapshot never misses a frame.
             if (abs(frame - stretch.start) + 1) % self.options.snapshot_every == 0 or frame == stretch.stop:
                 self.snapshots.write(stretch.direction, frame, self.tracks)
 
-    def _hand_out(self, waiting: deque[int], final: bool) -> Iterator[FrameMasks]:
+    def _hand_out(self, waiting: deque[int], stretch: Pass, final: bool) -> Iterator[FrameMasks]:
         """The masks of the frames that are settled for all objects, in the order of the pass."""
         for frame, found in settled_frames(self.tracks, waiting, final):
             # A frame may have been prompted while it waited.
             prompted = {name: self.tracks[name].prompted for name in found}
             answers = {name: known[frame] for name, known in prompted.items() if frame in known}
-            yield self._frame_masks(frame, found | answers)
+            yield replace(self._frame_masks(frame, found | answers), adds=stretch.unprompted_side)
 
     def _loop(self, tracks: dict[int, Track], stretch: Pass) -> Iterator[tuple[int, list[Outcome]]]:
         return propagate(self._network, self._features, tracks, stretch, self.options.step)
