@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import spearmanr
 
+from trocar.datasets.location import locate
 from trocar.frames import Frame
 from trocar.geometry import Geometry
 from trocar.load import load_memory
@@ -101,7 +102,7 @@ class Drawn:
 
 def run_wbc(
     network: Network,
-    data_folder: Path,
+    data_folder: Path | None,
     options: OnePromptOptions | None = None,
     report: Report = lambda message: None,
 ) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def run_wbc(
     Args:
         network: what is scored.
         data_folder: holds wbc/dataset1/ with NNN.image.png and NNN.label.png (0 background, 128 cytoplasm, 255
-            nucleus).
+            nucleus); None for the folder that TROCAR_DATA names.
         options: what is scored on.
         report: told what is being done.
 
@@ -118,7 +119,7 @@ def run_wbc(
         FileNotFoundError: no such images there.
     """
     options = options or OnePromptOptions()
-    images = list(read_wbc(data_folder / "wbc" / "dataset1"))[: options.images]
+    images = list(read_wbc(locate("wbc/dataset1", data_folder)))[: options.images]
     return {"protocol": "wbc", **score_one_prompt(network, images, options, report)}
 
 

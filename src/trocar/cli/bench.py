@@ -7,7 +7,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from trocar.cli import bench_memory
+from trocar.cli import bench_medical, bench_memory
 from trocar.cli.run import progress_bars
 from trocar.cli.tables import print_table
 
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
         command.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
         command.add_argument("--json", action="store_true", help="print JSON")
     bench_memory.add_arguments(protocols, what)
+    bench_medical.add_arguments(protocols)
 
 
 def card(options: argparse.Namespace) -> int:
