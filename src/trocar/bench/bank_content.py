@@ -213,7 +213,7 @@ def plot_bank_content(figures: Mapping[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, grid = pyplot.subplots(2, 2, figsize=(10, 6), sharex=True)
+    figure, grid = pyplot.subplots(2, 2, figsize=(10, 6), sharex=True, layout="constrained")
     for axes, (name, label) in zip(grid.flat, CURVES.items(), strict=True):
         for policy, columns in figures["policies"].items():
             heights = [float("nan") if value is None else value for value in columns[name]]
@@ -221,10 +221,9 @@ def plot_bank_content(figures: Mapping[str, Any], path: Path) -> None:
         axes.set_ylabel(label)
     for axes in grid[1]:
         axes.set_xlabel("frame")
-    grid[0][0].legend()
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     compared = "spatial memories" if figures["part"] == "memory" else "masks"
-    figure.suptitle(f"{figures['source']['name']}, {figures['network']['name']}: {compared} held")
-    figure.tight_layout()
+    figure.suptitle(f"{Path(figures['source']['name']).name}, {figures['network']['name']}: {compared} held")
     half_written = path.with_name(f"{path.name}.part")
     figure.savefig(half_written, format=path.suffix[1:].lower(), dpi=110)
     pyplot.close(figure)
