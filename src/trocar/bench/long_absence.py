@@ -9,7 +9,6 @@ skipped. Each clip's figures are written as soon as it is done, and a run that i
 from __future__ import annotations
 
 import json
-import platform
 import tomllib
 import typing
 import zlib
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trocar.bench.machine import machine_record
 from trocar.bench.remembering import follow_scene
 from trocar.datasets.absence_scenes import RememberingScene, absence_scene, distractor_scene
 from trocar.datasets.view_scenes import unordered_scene, volume_scene, zoom_scene
@@ -176,12 +176,7 @@ def run_long_absence(
         "protocol": "long-absence",
         "recipe": asdict(recipe),
         "weights": weights,
-        "machine": {
-            "system": platform.platform(),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "device": str(network.absent_pointer.device),
-        },
+        "machine": machine_record(network),
         "rows": _rows(clips, recipe.all_policies),
         "clips": clips,
     }

@@ -6,15 +6,13 @@ with (other fresh scenes, vocal folds patient 2 sequence 6); `held_out` is score
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from trocar.bench import promptable
+from trocar.bench.machine import machine_record
 from trocar.datasets import DATASETS, Clip
 from trocar.datasets.scenes import SCENES, scene
 from trocar.memory import MemoryPolicy
@@ -83,12 +81,7 @@ def run_card(
         "protocol": "nano-card",
         "split": options.split,
         "scene_seed": _seed(options.split),
-        "machine": {
-            "system": platform.platform(),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "device": str(network.absent_pointer.device),
-        },
+        "machine": machine_record(network),
         "results": results,
     }
 

@@ -11,7 +11,6 @@ masks cover, on every image, and a box of half the sides in the middle, put to t
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import spearmanr
 
+from trocar.bench.machine import machine_record
 from trocar.datasets.location import locate
 from trocar.frames import Frame
 from trocar.geometry import Geometry
@@ -172,12 +172,7 @@ def score_one_prompt(
         "draws": options.draws,
         "seed": options.seed,
         "memories": dict(options.memories),
-        "machine": {
-            "system": platform.platform(),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "device": str(network.absent_pointer.device),
-        },
+        "machine": machine_record(network),
         "rows": rows,
     }
 

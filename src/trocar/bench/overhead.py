@@ -11,7 +11,6 @@ encoder), which grows with what is read and with the number of hypotheses.
 from __future__ import annotations
 
 import copy
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trocar.bench.machine import machine_record
 from trocar.bench.speed import LoopedSource
 from trocar.bench.watched import WatchedPolicy
 from trocar.frames import FrameSource
@@ -124,12 +124,7 @@ def measure_overhead(
         "warm_up": options.warm_up,
         "source": {"name": source.name, "frames": len(source), "size": [rows, columns]},
         "network": {"name": network.config.name, "input_px": options.session.image_size or network.config.image_size},
-        "machine": {
-            "system": platform.platform(),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "device": str(network.absent_pointer.device),
-        },
+        "machine": machine_record(network),
         "encode_ms": _spread(np.array(encode) * 1000),
         "policies": {name: _figures(one, runners[REFERENCE], np.array(encode)) for name, one in runners.items()},
     }

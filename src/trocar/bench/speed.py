@@ -7,7 +7,6 @@ matter here.
 
 from __future__ import annotations
 
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
+from trocar.bench.machine import machine_record
 from trocar.formats import MaskOutput
 from trocar.frames import Frame, FrameSource
 from trocar.memory import MemoryPolicy
@@ -125,12 +124,7 @@ def run_speed(
         },
         "source": {"name": source.name, "frames": len(source), "size": [rows, columns]},
         "network": {"name": network.config.name, "input_px": network.config.image_size},
-        "machine": {
-            "system": platform.platform(),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "device": str(network.absent_pointer.device),
-        },
+        "machine": machine_record(network),
         "growth_after_500_frames_mb": round(curve.growth_mb(), 1),
         "peak_resident_mb": max(curve.resident_mb),
         "snapshot_bytes_per_frame": round(snapshots / frames),

@@ -9,7 +9,6 @@ say no spacing: slices are stretched to squares, coronal and sagittal ones some 
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import Any, Literal
 
 import h5py
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from trocar.bench.machine import machine_record
 from trocar.formats.hdf5 import Hdf5Source
 from trocar.frames import FrameSource
 from trocar.load import load_memory
@@ -127,12 +126,7 @@ def run_acdc(
         "seed": 0,
         "prompted_slice": "the middle one of those on which the structure lies",
         "network_input": network.config.image_size,
-        "machine": {
-            "system": platform.platform(),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "device": str(network.absent_pointer.device),
-        },
+        "machine": machine_record(network),
         "rows": list(rows.values()),
     }
 
