@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 import pytest
 import torch
 from torch import Tensor
+from varied_run import varied_run
 
 from trocar.memory import DiveMem, Recent
 from trocar.memory.scripted import Answer, ScriptedTrack
-from trocar.memory.seam import MemoryPolicy, ReadPlan
+from trocar.memory.seam import ReadPlan
 
 SURE = Answer(iou=(0.96, 0.5, 0.4))
 DOUBTFUL = Answer(iou=(0.9, 0.5, 0.4))
@@ -225,28 +226,14 @@ def test_pointer_code_depends_on_a_short_length_only_when_faithful() -> None:
     assert [track.read(1)[0].pointers[0].normaliser for track in plans] == [7, 15]
 
 
-def script(policy: MemoryPolicy, direction: int) -> list[ReadPlan]:
-    """Every plan of a run with prompts behind, ahead and adjacent, absences, and frames that are never visited."""
-    track = ScriptedTrack(policy, direction=direction, length=60)  # type: ignore[arg-type]
-    prompts = (10, 11, 30, 44)
-    for time in prompts:
-        track.prompt(time)
-    plans = []
-    for time in range(60)[::direction]:
-        if time in prompts:
-            track.prompt(time)
-        elif time not in (20, 21, 22):
-            plans += track.visit(time, ABSENT if time % 9 == 0 else SURE)
-    return plans
-
-
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize("knobs", [{"capacity": 1}, {"capacity": 0, "counts_first": False}])
 @pytest.mark.parametrize("mode", ["corrected", "faithful"])
 def test_without_room_for_long_term_frames_it_is_recent(direction: int, knobs: dict[str, int], mode: str) -> None:
     own = {"mode": mode, "max_prompted": 2, "stride": 2}
-    assert script(DiveMem(**own, **knobs), direction) == script(Recent(**own), direction)  # type: ignore[arg-type]
-    assert script(DiveMem(**own), direction) != script(Recent(**own), direction)  # type: ignore[arg-type]
+    turns = (direction, SURE, ABSENT)
+    assert varied_run(DiveMem(**own, **knobs), *turns) == varied_run(Recent(**own), *turns)  # type: ignore[arg-type]
+    assert varied_run(DiveMem(**own), *turns) != varied_run(Recent(**own), *turns)  # type: ignore[arg-type]
 
 
 def test_memory_is_bounded() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from varied_run import varied_run
 
 from trocar.memory import DiverseLongTerm, Recent
 from trocar.memory.scripted import Answer, ScriptedTrack
-from trocar.memory.seam import MemoryPolicy, ReadPlan
 
 SURE = Answer(iou=(0.96, 0.5, 0.4))
 DOUBTFUL = Answer(iou=(0.95, 0.5, 0.4))  # the threshold itself does not count
@@ -113,26 +113,12 @@ def test_a_prompt_takes_the_place_of_a_long_term_frame_and_of_a_candidate() -> N
     assert len(track.policy.live()) == 7 + 1  # frames 0 to 7, one entry each
 
 
-def script(policy: MemoryPolicy, direction: int) -> list[ReadPlan]:
-    """Every plan of a run with prompts behind, ahead and adjacent, absences, and frames that are never visited."""
-    track = ScriptedTrack(policy, direction=direction, length=60)  # type: ignore[arg-type]
-    prompts = (10, 11, 30, 44)
-    for time in prompts:
-        track.prompt(time)
-    plans = []
-    for time in range(60)[::direction]:
-        if time in prompts:
-            track.prompt(time)
-        elif time not in (20, 21, 22):
-            plans += track.visit(time, ABSENT if time % 9 == 0 else SURE)
-    return plans
-
-
 @pytest.mark.parametrize("direction", [1, -1])
 def test_without_room_for_long_term_frames_it_is_recent(direction: int) -> None:
     own = {"max_prompted": 2, "stride": 2}
-    assert script(DiverseLongTerm(capacity=0, **own), direction) == script(Recent(**own), direction)  # type: ignore[arg-type]
-    assert script(DiverseLongTerm(**own), direction) != script(Recent(**own), direction)  # type: ignore[arg-type]
+    turns = (direction, SURE, ABSENT)
+    assert varied_run(DiverseLongTerm(capacity=0, **own), *turns) == varied_run(Recent(**own), *turns)  # type: ignore[arg-type]
+    assert varied_run(DiverseLongTerm(**own), *turns) != varied_run(Recent(**own), *turns)  # type: ignore[arg-type]
 
 
 def test_memory_is_bounded() -> None:

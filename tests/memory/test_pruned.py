@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from varied_run import varied_run
 
 from trocar.memory import Pruned, Recent
 from trocar.memory.scripted import Answer, ScriptedTrack
-from trocar.memory.seam import MemoryPolicy, ReadPlan
 
 ABSENT = Answer(iou=(0.2, 0.1, 0.1), score=-1.0)
 
@@ -119,29 +119,15 @@ def test_backward_is_the_mirror_image() -> None:
     assert track.slots(track.read(10)[0]) == [(20, 6), (16, 5), (14, 3), (13, 2), (11, 0)]
 
 
-def script(policy: MemoryPolicy, direction: int) -> list[ReadPlan]:
-    """Every plan of a run with prompts behind, ahead and adjacent, absences, and frames that are never visited."""
-    track = ScriptedTrack(policy, direction=direction, length=60)  # type: ignore[arg-type]
-    prompts = (10, 11, 30, 44)
-    for time in prompts:
-        track.prompt(time)
-    plans = []
-    for time in range(60)[::direction]:
-        if time in prompts:
-            track.prompt(time)
-        elif time not in (20, 21, 22):
-            plans += track.visit(time, ABSENT if time % 9 == 0 else None)
-    return plans
-
-
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize("generation", ["2024-12", "2025"])
 def test_pruning_nothing_it_is_recent(direction: int, generation: str) -> None:
     own = {"max_prompted": 3, "stride": 2}
     neutral = Pruned(generation=generation, prune=0, **own)  # type: ignore[arg-type]
-    assert script(neutral, direction) == script(Recent(**own), direction)  # type: ignore[arg-type]
+    turns = (direction, None, ABSENT)
+    assert varied_run(neutral, *turns) == varied_run(Recent(**own), *turns)  # type: ignore[arg-type]
     pruning = Pruned(generation=generation, **own)  # type: ignore[arg-type]
-    assert script(pruning, direction) != script(Recent(**own), direction)  # type: ignore[arg-type]
+    assert varied_run(pruning, *turns) != varied_run(Recent(**own), *turns)  # type: ignore[arg-type]
 
 
 def test_memory_is_bounded_by_prompts_and_fifteen_frames() -> None:
