@@ -13,7 +13,7 @@ from source_tree import Module, imports, sources
 RANKS = [
     ["geometry", "frames", "masks", "prompts"],
     ["model", "memory", "formats", "metrics"],
-    ["track", "classprompt", "datasets", "wire"],
+    ["track", "classprompt", "datasets", "wire", "settings"],
     ["load", "client"],
     ["train", "bench", "serve"],
     ["pretrain", "recognition"],

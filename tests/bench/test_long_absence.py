@@ -15,8 +15,6 @@ from trocar.bench.long_absence import (
     FIGURES,
     Recipe,
     markdown,
-    read_recipe,
-    recipe_to_toml,
     run_long_absence,
     table_rows,
 )
@@ -27,6 +25,7 @@ from trocar.load import load_memory
 from trocar.metrics import SequenceRules, j_and_f
 from trocar.model import Network, tiny_random
 from trocar.prompts import tight_box
+from trocar.settings import read_settings, to_toml
 from trocar.track.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,12 +144,12 @@ class TestFollowing:
 
 class TestRecipe:
     def test_the_one_we_publish_is_the_default(self) -> None:
-        assert read_recipe(ROOT / "recipes/long_absence.toml") == Recipe()
+        assert read_settings(Recipe, ROOT / "recipes/long_absence.toml") == Recipe()
 
     def test_round_trip(self, tmp_path: Path) -> None:
         recipe = Recipe(seeds=(3,), gaps=(), kinds=("zoom",), policies=("recent:stride=5", "none"))
-        (tmp_path / "r.toml").write_text(recipe_to_toml(recipe), encoding="utf-8")
-        assert read_recipe(tmp_path / "r.toml") == recipe
+        (tmp_path / "r.toml").write_text(to_toml(recipe), encoding="utf-8")
+        assert read_settings(Recipe, tmp_path / "r.toml") == recipe
 
     def test_clips_of_a_seed_follow_one_another(self) -> None:
         recipe = Recipe(seeds=(1, 2), kinds=("absence", "zoom"), gaps=(5, 9))
@@ -161,9 +160,9 @@ class TestRecipe:
         ("text", "complaint"),
         [
             ("sed = [1]", "unknown key sed: did you mean seeds?"),
-            ("seeds = 3", "seeds must be a list, not 3"),
-            ("seeds = ['a']", "seeds must hold int"),
-            ("size = [3]", "size must be one value"),
+            ("seeds = 3", "seeds must be a list, each a whole number, not 3"),
+            ("seeds = ['a']", "seeds[0] must be a whole number, not 'a'"),
+            ("size = [3]", "size must be a whole number, not [3]"),
             ("kinds = ['zom']", "unknown kind of scene 'zom'"),
             ("policies = ['recnt']", "recent"),
             ("gaps = [0]", "gaps are 1 frame or more"),
@@ -174,12 +173,12 @@ class TestRecipe:
     def test_faults_are_named(self, tmp_path: Path, text: str, complaint: str) -> None:
         (tmp_path / "r.toml").write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=r"r\.toml") as caught:
-            read_recipe(tmp_path / "r.toml")
+            read_settings(Recipe, tmp_path / "r.toml")
         assert complaint in str(caught.value)
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"nowhere.toml"):
-            read_recipe(tmp_path / "nowhere.toml")
+            read_settings(Recipe, tmp_path / "nowhere.toml")
 
 
 SMALL = Recipe("tiny-random", (0, 1), ("absence", "distractor", "unordered"), (2,), (3,), ("recent", "none"), SIDE)
@@ -206,7 +205,7 @@ class TestRun:
         assert row["j_and_f"] == pytest.approx((a + b) / 2)
         assert row["j_and_f_sd"] == pytest.approx(abs(a - b) / 2**0.5)
         assert figures["rows"][4]["switches"] is None
-        assert read_recipe(folder / "recipe.toml") == SMALL
+        assert read_settings(Recipe, folder / "recipe.toml") == SMALL
 
     def test_the_table(self, folder: Path) -> None:
         figures = json.loads((folder / "long-absence.json").read_text(encoding="utf-8"))

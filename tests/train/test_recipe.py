@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trocar.train.recipe import LossWeights, Recipe, Stage, read_recipe, recipe_to_toml
+from trocar.settings import read_settings, to_toml
+from trocar.train.recipe import LossWeights, Recipe, Stage
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -20,12 +21,12 @@ def test_a_recipe_survives_toml(tmp_path: Path) -> None:
         stages=(Stage(side=64), Stage(share=2.0, clip_share=0.5)),
     )
     path = tmp_path / "recipe.toml"
-    path.write_text(recipe_to_toml(recipe), encoding="utf-8")
-    assert read_recipe(path) == recipe
+    path.write_text(to_toml(recipe), encoding="utf-8")
+    assert read_settings(Recipe, path) == recipe
 
 
 def test_the_published_recipe_reads() -> None:
-    recipe = read_recipe(RECIPES / "nano.toml")
+    recipe = read_settings(Recipe, RECIPES / "nano.toml")
     assert recipe.model == "nano"
     assert recipe.stages[-1].side == 256
 
@@ -36,10 +37,10 @@ def test_the_published_recipe_reads() -> None:
         ("sed = 1", "unknown key sed: did you mean seed"),
         ("[optimiser]\nlearning_rat = 1.0", "unknown key optimiser.learning_rat: did you mean learning_rate"),
         ("[[stages]]\nsides = 64", r"unknown key stages\[0\].sides: did you mean side"),
-        ('seed = "one"', "seed must be int, not 'one'"),
+        ('seed = "one"', "seed must be a whole number, not 'one'"),
         ("steps = 0", "runs for steps >= 1"),
         ("stages = []", "at least one stage"),
-        ("[data]\nscenes = true", "data.scenes must be float"),
+        ("[data]\nscenes = true", "data.scenes must be a number"),
         ("seed = ", "not a TOML file"),
     ],
 )
@@ -47,14 +48,14 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, message: str)
     path = tmp_path / "bad.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message) as caught:
-        read_recipe(path)
+        read_settings(Recipe, path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.toml is not a file"):
-        read_recipe(tmp_path / "none.toml")
+        read_settings(Recipe, tmp_path / "none.toml")
 
 
 def test_stages_follow_one_another_by_their_shares() -> None:

@@ -9,12 +9,9 @@ skipped. Each clip's figures are written as soon as it is done, and a run that i
 from __future__ import annotations
 
 import json
-import tomllib
-import typing
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +28,7 @@ from trocar.formats.whole_file import whole_file
 from trocar.load import load_memory, memory_settings
 from trocar.memory import POLICIES
 from trocar.model.network import Network
+from trocar.settings import to_toml
 
 #: Kind of scene -> renderer(seed, gap, size) of the kinds with an absence, renderer(seed, size) of the others.
 WITH_GAP: dict[str, Callable[[int, int, int], RememberingScene]] = {
@@ -103,37 +101,6 @@ class Recipe:
         return [(kind, gap, seed) for seed in self.seeds for kind, gap in kinds]
 
 
-def read_recipe(path: Path) -> Recipe:
-    """The recipe in a TOML file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not TOML, a key is unknown (the nearest valid one is named), or a value does not fit.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file: give the path of a recipe (*.toml)")
-    hints = typing.get_type_hints(Recipe)
-    values: dict[str, Any] = {}
-    try:
-        for key, value in tomllib.loads(path.read_text(encoding="utf-8")).items():
-            if key not in hints:
-                raise ValueError(f"unknown key {key}: did you mean {get_close_matches(key, hints, n=1, cutoff=0)[0]}?")
-            item = next(iter(typing.get_args(hints[key])), None)
-            if isinstance(value, list) if item is None else not isinstance(value, list):
-                raise ValueError(f"{key} must be {'a list' if item else 'one value'}, not {value!r}")
-            if any(type(one) is not (item or hints[key]) for one in (value if item else [value])):
-                raise ValueError(f"{key} must hold {(item or hints[key]).__name__}, not {value!r}")
-            values[key] = tuple(value) if item else value
-        return Recipe(**values)
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors too
-        raise ValueError(f"{path}: {error}") from error
-
-
-def recipe_to_toml(recipe: Recipe) -> str:
-    """The recipe as TOML text that `read_recipe` turns into an equal recipe."""
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(recipe).items())
-
-
 def run_long_absence(
     network: Network,
     recipe: Recipe,
@@ -180,7 +147,7 @@ def run_long_absence(
         "rows": _rows(clips, recipe.all_policies),
         "clips": clips,
     }
-    _write_text(out / "recipe.toml", recipe_to_toml(recipe))
+    _write_text(out / "recipe.toml", to_toml(recipe))
     _write_text(out / "long-absence.md", markdown(table_rows(figures)))
     write_run_record(out / "long-absence.json", figures)
     return figures

@@ -47,11 +47,12 @@ def long_absence(options: argparse.Namespace) -> int:
     """Scenes in which the object leaves for long, meets look-alikes, or is seen in no order."""
     from rich.console import Console
 
-    from trocar.bench.long_absence import Recipe, read_recipe, run_long_absence, table_rows
+    from trocar.bench.long_absence import Recipe, run_long_absence, table_rows
     from trocar.bench.long_absence_plot import plot_long_absence
     from trocar.load import load
+    from trocar.settings import read_settings
 
-    recipe = read_recipe(options.recipe) if options.recipe else Recipe()
+    recipe = read_settings(Recipe, options.recipe) if options.recipe else Recipe()
     if options.policies:
         recipe = replace(recipe, policies=tuple(options.policies))
     with Console(stderr=True).status("rendering") as status:

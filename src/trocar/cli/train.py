@@ -22,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
 
 def train_verb(options: argparse.Namespace) -> int:
     """Render, train, and say where the weights are."""
+    from trocar.settings import read_settings
     from trocar.train.export import export_weights
-    from trocar.train.recipe import read_recipe
+    from trocar.train.recipe import Recipe
     from trocar.train.run import Run, render, train
 
     run = Run(
@@ -37,7 +38,7 @@ def train_verb(options: argparse.Namespace) -> int:
         options.threads,
     )
     if options.export:
-        export_weights(read_recipe(options.recipe), options.out, options.export)
+        export_weights(read_settings(Recipe, options.recipe), options.out, options.export)
         print(options.export)
     elif options.render_only:
         render(run)

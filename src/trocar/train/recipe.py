@@ -1,15 +1,9 @@
-"""Recipes: every setting of a training run as typed data, read from TOML and written beside the results."""
+"""Recipes: every setting of a training run as typed data; `trocar.settings` reads and writes them as TOML."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -128,80 +122,3 @@ class Recipe:
             if progress < reached:
                 return index, stage
         return len(self.stages) - 1, self.stages[-1]
-
-
-def read_recipe(path: Path) -> Recipe:
-    """The recipe in a TOML file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not TOML, a key is unknown (the nearest valid one is named), or a value has the wrong type.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file: give the path of a recipe (*.toml)")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a TOML file: {error}") from error
-    try:
-        recipe: Recipe = _build(Recipe, table, "")
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    return recipe
-
-
-def recipe_to_toml(recipe: Recipe) -> str:
-    """The recipe as TOML text that `read_recipe` turns into an equal recipe."""
-    return "\n".join(_lines(recipe, "")) + "\n"
-
-
-def _build(kind: Any, table: Mapping[str, Any], where: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1, cutoff=0.0)
-            raise ValueError(f"unknown key {where}{key!s}: did you mean {near[0]}? (all: {', '.join(hints)})")
-        values[key] = _convert(hints[key], value, f"{where}{key}")
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(hint)
-    if is_dataclass(hint) and isinstance(value, dict):
-        return _build(hint, value, f"{where}.")
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(typing.get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is not None and origin is not types.UnionType and isinstance(value, dict):
-        return {str(key): _convert(float, item, f"{where}.{key}") for key, item in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and type(value) is hint:
-        return value
-    raise ValueError(f"{where} must be {getattr(hint, '__name__', hint)}, not {value!r}")
-
-
-def _lines(value: Any, where: str) -> list[str]:
-    """Plain values first, then sub-tables, as TOML wants it."""
-    items = (
-        value.items()
-        if isinstance(value, Mapping)
-        else [(part.name, getattr(value, part.name)) for part in fields(value)]
-    )
-    plain, tables = [], []
-    for key, item in items:
-        name = f"{where}{key}"
-        if isinstance(item, tuple):
-            for one in item:
-                tables += ["", f"[[{name}]]", *_lines(one, f"{name}.")]
-        elif is_dataclass(item) or isinstance(item, Mapping):
-            tables += ["", f"[{name}]", *_lines(item, f"{name}.")]
-        else:
-            plain.append(f"{key} = {_literal(item)}")
-    return plain + tables
-
-
-def _literal(value: str | bool | int | float) -> str:
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value).lower() if isinstance(value, bool) else repr(value)

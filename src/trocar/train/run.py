@@ -12,11 +12,12 @@ from types import FrameType
 import cv2
 import torch
 
+from trocar.settings import read_settings, to_toml
 from trocar.train.checkpoint import LAST
 from trocar.train.clips import mixed, open_source
 from trocar.train.export import WEIGHTS, export_weights
 from trocar.train.loop import Trainer
-from trocar.train.recipe import read_recipe, recipe_to_toml
+from trocar.train.recipe import Recipe
 from trocar.train.render import render_scenes
 
 
@@ -47,7 +48,7 @@ class Run:
 
 def render(run: Run) -> None:
     """Render the scenes that the recipe asks for and `run.data` lacks."""
-    recipe = read_recipe(run.recipe)
+    recipe = read_settings(Recipe, run.recipe)
     if recipe.data.get("scenes"):
         render_scenes(run.data / "scenes", recipe.scenes, run.processes)
 
@@ -62,7 +63,7 @@ def train(run: Run) -> Path:
     cv2.setNumThreads(1)
     if run.threads:
         torch.set_num_threads(run.threads)
-    recipe = read_recipe(run.recipe)
+    recipe = read_settings(Recipe, run.recipe)
     if run.minutes:
         recipe = replace(recipe, minutes=run.minutes)
     render(run)
@@ -74,7 +75,7 @@ def train(run: Run) -> Path:
         trainer.start_from(run.weights)
     if run.resume:
         trainer.resume(run.out / LAST)
-    (run.out / "recipe.toml").write_text(recipe_to_toml(recipe), encoding="utf-8")
+    (run.out / "recipe.toml").write_text(to_toml(recipe), encoding="utf-8")
     with _ending_after_a_step(trainer):
         trainer.run()
     if trainer.stopping:

@@ -1,0 +1,96 @@
+"""Settings: from TOML and text to typed values and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from trocar.settings import field_names, read_settings, settings_from, to_toml, with_fields
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 0.5
+    names: tuple[str, ...] = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Outer:
+    count: int
+    mode: Literal["clean", "released"] = "clean"
+    limit: int | None = None
+    on: bool = False
+    note: str = ""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    inner: Inner = field(default_factory=Inner)
+    stages: tuple[Inner, ...] = ()
+
+
+FULL = Outer(
+    3, "released", 4, True, 'a "quoted" line\nand \\ another', {"x": 0.25}, Inner(2.0, ()), (Inner(), Inner(1.0))
+)
+
+
+@pytest.mark.parametrize("value", [Outer(1), FULL], ids=["defaults", "everything"])
+def test_toml_reads_back_as_an_equal_value(value: Outer, tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(to_toml(value), encoding="utf-8")
+    assert read_settings(Outer, path) == value
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"count": 1, "lmit": 2}, "unknown key lmit: did you mean limit?"),
+        ({"count": 1, "inner": {"rte": 2}}, "unknown key inner.rte: did you mean rate?"),
+        ({"count": 1, "stages": [{}, {"rte": 2}]}, r"unknown key stages\[1\].rte"),
+        ({"count": 1.5}, "count must be a whole number, not 1.5"),
+        ({"count": True}, "count must be a whole number, not True"),
+        ({"count": 1, "mode": "dirty"}, "mode must be 'clean' or 'released', not 'dirty'"),
+        ({"count": 1, "limit": "x"}, "limit must be a whole number, not 'x'"),
+        ({"count": 1, "shares": {"x": "y"}}, "shares.x must be a number"),
+        ({"count": 1, "inner": {"names": "a"}}, "inner.names must be a list, each text"),
+        ({}, "count is missing: it has no default"),
+    ],
+)
+def test_what_does_not_fit_is_named(table: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings_from(Outer, table)
+
+
+def test_fields_are_replaced_by_text() -> None:
+    given = {
+        "count": "7",
+        "mode": "released",
+        "limit": "none",
+        "on": "true",
+        "inner.rate": "1e-3",
+        "inner.names": "x, y",
+    }
+    assert with_fields(FULL, given) == Outer(
+        7, "released", None, True, FULL.note, FULL.shares, Inner(1e-3, ("x", "y")), FULL.stages
+    )
+    assert with_fields(Outer(1), {"limit": "9"}).limit == 9
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"cont": "1"}, "unknown key cont: did you mean count?"),
+        ({"inner.rat": "1"}, "unknown key inner.rat: did you mean rate?"),
+        ({"count": "one"}, "count must be a whole number, not 'one'"),
+        ({"on": "yes"}, "on must be true or false"),
+        ({"count.x": "1"}, "count has no fields of its own"),
+    ],
+)
+def test_text_that_does_not_fit_is_named(given: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        with_fields(Outer(1), given)
+
+
+def test_the_names_of_all_fields() -> None:
+    assert field_names(Outer)[-5:] == ["note", "shares", "inner.rate", "inner.names", "stages"]
