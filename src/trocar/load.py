@@ -1,15 +1,17 @@
-"""Names into objects: the only place where a name of a model or a policy is resolved."""
+"""Names into objects: the only place where the name of a model, a policy or a data set is resolved."""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from trocar.datasets import DATASETS, Dataset
 from trocar.memory import POLICIES, MemoryPolicy
 from trocar.memory.knobs import knob_values
 from trocar.model.network import Network
@@ -43,11 +45,23 @@ def load(model: str = "nano", device: str | None = None) -> Network:
     if model in MODELS:
         network = load_network(model)
     elif path.is_file():
-        published = next((name for name, info in MODELS.items() if info.repository and path.name in info.files), None)
+        published = next((name for name, info in MODELS.items() if info.is_published_as(path)), None)
         network = load_network(published, path) if published else open_network(path)
     else:
         raise UnknownName("model", model, MODELS)
     return network.to(device or best_device()).eval()
+
+
+def load_dataset(name: str) -> Dataset:
+    """What is known about a data set, and the reader of its files.
+
+    Raises:
+        UnknownName: no such data set.
+    """
+    if name not in DATASETS:
+        raise UnknownName("data set", name, DATASETS)
+    found: Dataset = import_module(f"trocar.datasets.{DATASETS[name]}").DATASET
+    return found
 
 
 def best_device() -> str:

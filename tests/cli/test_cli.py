@@ -219,3 +219,18 @@ def test_speed_reports_where_the_time_goes(video: Path, capsys: pytest.CaptureFi
     figures = json.loads(capsys.readouterr().out)
     assert figures["frames"] == 60
     assert set(figures["milliseconds_per_frame"]) == {"decode", "track", "write"}
+
+
+def test_a_data_set_is_described_and_checked(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from trocar.load import load_dataset
+
+    assert main(["datasets", "about", "vocalfolds", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["licence"] == "CC BY 4.0"
+    load_dataset("vocalfolds").write_fixture(tmp_path)
+    assert main(["datasets", "check", "vocalfolds", str(tmp_path)]) == 0
+    assert "problems" in capfd.readouterr().out
+    (tmp_path / "images/patient1/seq1/0001.jpg").write_bytes(b"")
+    assert main(["datasets", "check", "vocalfolds", str(tmp_path)]) == 2
+    assert "0001.jpg cannot be read as a picture" in capfd.readouterr().out
+    assert main(["datasets", "check", "vocalfold", str(tmp_path)]) == 2
+    assert "did you mean 'vocalfolds'" in capfd.readouterr().err

@@ -13,8 +13,10 @@ from typing import Any, Literal
 
 from trocar.bench import promptable
 from trocar.bench.machine import machine_record
-from trocar.datasets import DATASETS, Clip
+from trocar.datasets import Clip, read_clip
+from trocar.datasets.location import locate
 from trocar.datasets.scenes import SCENES, scene
+from trocar.load import load_dataset
 from trocar.memory import MemoryPolicy
 from trocar.model.network import Network
 
@@ -96,7 +98,8 @@ def _sets(options: CardOptions) -> dict[str, Callable[[], list[Clip]]]:
         ]
 
     def larynx() -> list[Clip]:
-        return list(DATASETS["vocalfolds"](options.split, options.data_folder))
+        folds = load_dataset("vocalfolds")
+        return [read_clip(case) for case in folds.read(locate(folds.folder, options.data_folder), options.split)]
 
     patient = "patient 1" if options.split == "held_out" else "patient 2, sequence 6"
     return {"synthetic scenes": scenes, f"vocal folds, {patient}": larynx}

@@ -21,7 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "models": ("tables", "the networks, their sizes, licences and where their weights come from"),
     "policies": ("tables", "the memory policies"),
     "formats": ("tables", "the file formats"),
-    "datasets": ("tables", "the data sets"),
+    "datasets": ("datasets", "the data sets: what they are, and whether a folder holds one whole"),
     "bench": ("bench", "run a published protocol, or measure speed and memory"),
     "train": ("train", "train a network by a recipe"),
 }

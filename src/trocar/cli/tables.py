@@ -1,4 +1,4 @@
-"""The verbs that list things: info, models, policies, formats, datasets."""
+"""The verbs that list things: info, models, policies, formats."""
 
 from __future__ import annotations
 
@@ -129,20 +129,10 @@ def formats(options: argparse.Namespace) -> Rows:
     ]
 
 
-def datasets(options: argparse.Namespace) -> Rows:
-    """The data sets."""
-    from trocar.datasets import DATASETS
-    from trocar.datasets.scenes import SCENES
-
-    real = [{"dataset": name, "kind": "files in the folder that TROCAR_DATA names"} for name in DATASETS]
-    return real + [{"dataset": f"scenes/{name}", "kind": "synthetic, from a seed"} for name in SCENES]
-
-
 TABLES: dict[str, Callable[[argparse.Namespace], Rows]] = {
     "info": info,
     "models": models,
     "formats": formats,
-    "datasets": datasets,
 }
 
 

@@ -1,4 +1,4 @@
-"""Clip: what every dataset yields."""
+"""Clip: frames and truth in memory, as training and small benchmarks take them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trocar.datasets.case import Case
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,3 +37,33 @@ class Clip:
             raise ValueError(f"clip {self.name}: images {self.images.shape} and labels {grid} are not on one grid")
         if self.ignore is not None and self.ignore.shape != grid:
             raise ValueError(f"clip {self.name}: ignore {self.ignore.shape} and labels {grid} are not on one grid")
+
+
+def read_clip(case: Case) -> Clip:
+    """The annotated frames of a case in memory; where objects overlap, the one with the higher id is on top.
+
+    Raises:
+        FileNotFoundError, ValueError: a file is missing or damaged, an id is above 255, or frames differ in size.
+    """
+    source = case.open()
+    images: list[NDArray[np.uint8]] = []
+    labels: list[NDArray[np.uint8]] = []
+    ignored: list[NDArray[np.bool_]] = []
+    for frame in case.annotated_frames:
+        truth = case.truth(frame)
+        assert truth is not None
+        image = source[frame].image
+        label = np.zeros(image.shape[:2], np.uint8)
+        for number in sorted(truth.masks):
+            if not 1 <= number <= 255:
+                raise ValueError(f"{case.name} has the object {number}: a clip takes ids from 1 to 255")
+            label[truth.masks[number]] = number
+        if images and image.shape != images[0].shape:
+            raise ValueError(f"{case.name} has frames of {images[0].shape[:2]} and {image.shape[:2]}: one is needed")
+        images.append(image)
+        labels.append(label)
+        ignored.append(np.zeros(label.shape, np.bool_) if truth.ignore is None else truth.ignore)
+    stacked, ignore = np.stack(labels), np.stack(ignored)
+    classes = {int(number): case.objects[int(number)] for number in np.unique(stacked) if number}
+    ordered = getattr(source, "ordered", True)
+    return Clip(case.name, np.stack(images), stacked, classes, ignore if ignore.any() else None, ordered)

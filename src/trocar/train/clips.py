@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trocar.datasets import DATASETS
-from trocar.datasets.clip import Clip
+from trocar.datasets import DATASETS, Clip, read_clip
+from trocar.datasets.location import locate
+from trocar.load import load_dataset
 from trocar.track.features import to_network_input
 from trocar.train.augment import (
     GeometryRange,
@@ -78,7 +79,8 @@ def open_source(name: str, data: Path | None, folder: Path) -> Draw:
         return lambda rng: read_scene(files[int(rng.integers(len(files)))])
     if name not in DATASETS:
         raise ValueError(f"no source of clips is called {name!r}: choose from scenes, {', '.join(sorted(DATASETS))}")
-    clips = list(DATASETS[name]("train", data))
+    dataset = load_dataset(name)
+    clips = [read_clip(case) for case in dataset.read(locate(dataset.folder, data), "train")]
     frames = np.array([len(clip.images) for clip in clips], float)
     return lambda rng: clips[int(rng.choice(len(clips), p=frames / frames.sum()))]
 

@@ -1,0 +1,101 @@
+"""Palettes: what the values or colours of a label picture mean."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from trocar.datasets.case import FrameTruth
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Palette:
+    """How a label picture says what its pixels belong to.
+
+    Args:
+        ids: pixel value, or RGB colour -> object id; 0 for background. All keys are of one kind.
+        void: values or colours of pixels without a truth.
+        nearest: give a pixel whose value is in neither the id of the nearest colour (JPEG labels, softened borders)
+            instead of refusing it.
+    """
+
+    ids: Mapping[int, int] | Mapping[Colour, int]
+    void: Collection[int | Colour] = ()
+    nearest: bool = False
+
+    @property
+    def coloured(self) -> bool:
+        return isinstance(next(iter(self.ids)), tuple)
+
+    def read(self, path: Path) -> FrameTruth:
+        """The truth in a label picture.
+
+        Raises:
+            FileNotFoundError: it is missing.
+            ValueError: it is damaged, or holds a value that the palette does not know.
+        """
+        values = read_values(path, self.coloured)
+        found, where = np.unique(values, return_inverse=True)
+        ids = np.array([self._id_of(int(value), path) for value in found], np.int64)[where.reshape(values.shape)]
+        masks = {int(one): ids == one for one in np.unique(ids) if one > 0}
+        return FrameTruth(masks, ids == _VOID if (ids == _VOID).any() else None)
+
+    def _id_of(self, value: int, path: Path) -> int:
+        key = (value >> 16, value >> 8 & 255, value & 255) if self.coloured else value
+        if key in self.void:
+            return _VOID
+        known: dict[int | Colour, int] = dict(self.ids)  # type: ignore[arg-type]
+        if key in known:
+            return known[key]
+        if self.nearest:
+            return known[min(known, key=lambda other: float(np.abs(np.subtract(other, key)).sum()))]
+        raise ValueError(
+            f"{path} holds {'the colour' if self.coloured else 'the label'} {key}, which {len(known)} known ones "
+            "do not include: is it the set's own file, unchanged?"
+        )
+
+
+_VOID = -1
+
+
+def read_values(path: Path, coloured: bool = False) -> NDArray[np.int64]:
+    """(rows, columns) values of a label picture, colours as one number, 65536 R + 256 G + B.
+
+    Without `coloured`, a palette picture gives its indices, and a picture with several equal channels the first.
+
+    Raises:
+        FileNotFoundError: it is missing.
+        ValueError: it is damaged, or has colours where values were expected.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: is the set complete?")
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB") if coloured else picture).astype(np.int64)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path} cannot be read as a picture: it is damaged or cut short; fetch it again") from error
+    if coloured:
+        return pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    if pixels.ndim == 3:
+        if (pixels[..., :3] != pixels[..., :1]).any():
+            raise ValueError(f"{path} is in colour: a map of grey values was expected; is it the set's own file?")
+        pixels = pixels[..., 0]
+    return pixels
+
+
+def read_binary(path: Path, object_id: int = 1, threshold: int = 127) -> FrameTruth:
+    """The truth in a black and white picture: one object where its values are above `threshold`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_values`.
+    """
+    values = read_values(path)
+    mask = values > (threshold if values.max() > 1 else 0)  # some owners write 0 and 1, others 0 and 255
+    return FrameTruth({object_id: mask} if mask.any() else {})
