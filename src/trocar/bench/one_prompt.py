@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.stats import spearmanr
 
 from trocar.bench.machine import machine_record
+from trocar.datasets import wbc
 from trocar.datasets.location import locate
 from trocar.frames import Frame
 from trocar.geometry import Geometry
@@ -39,7 +39,7 @@ from trocar.track.session import Session
 
 Mask = NDArray[np.bool_]
 Report = Callable[[str], object]
-NUCLEUS, CELL = "nucleus", "whole cell"
+NUCLEUS, CELL = wbc.CLASSES[1], wbc.CLASSES[2]
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,14 @@ def run_wbc(
 
 def read_wbc(folder: Path) -> Iterator[LabelledImage]:
     """The images of one of the data sets of white blood cells, by number."""
-    labels = sorted(folder.glob("*.label.png"))
-    if not labels:
+    cases = list(wbc.cells(folder, folder.name))
+    if not cases:
         raise FileNotFoundError(f"{folder} holds no NNN.label.png: put the white blood cells of Zheng et al. there")
-    for path in labels:
-        number = path.name.partition(".")[0]
-        with Image.open(path) as label, Image.open(next(folder.glob(f"{number}.image.*"))) as image:
-            grey, pixels = np.asarray(label), np.array(image.convert("RGB"), np.uint8)
-        yield LabelledImage(number, pixels, {NUCLEUS: grey == 255, CELL: grey > 0})
+    for case in cases:
+        truth = case.truth(0)
+        assert truth is not None
+        masks = {case.objects[number]: mask for number, mask in truth.masks.items()}
+        yield LabelledImage(case.name.rpartition("/")[2], case.open()[0].image, masks)
 
 
 def score_one_prompt(

@@ -8,18 +8,17 @@ say no spacing: slices are stretched to squares, coronal and sagittal ones some 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from trocar.bench.machine import machine_record
-from trocar.formats.hdf5 import Hdf5Source
+from trocar.datasets import Case, acdc, read_clip
+from trocar.datasets.location import locate
 from trocar.frames import FrameSource
 from trocar.load import load_memory
 from trocar.metrics import dice
@@ -30,7 +29,7 @@ from trocar.track.features import Features
 from trocar.track.planes import all_planes
 from trocar.track.volume import VolumeOptions, VolumeRun
 
-STRUCTURES = {1: "RV", 2: "MYO", 3: "LV"}
+STRUCTURES = acdc.CLASSES
 
 
 @dataclass(frozen=True)
@@ -99,18 +98,19 @@ def run_acdc(
     Raises:
         FileNotFoundError: the volumes are not there.
     """
-    paths = _paths(data_folder)[: options.volumes]
+    cases = acdc.DATASET.read(locate("acdc", data_folder), "all")[: options.volumes]
     scores: dict[tuple[str, ...], dict[str, dict[str, float]]] = {}
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
-    for number, path in enumerate(paths, start=1):
+    for number, case in enumerate(cases, start=1):
         shared: dict[str, Features] = {}
+        truth = read_clip(case).labels
         for setup in _setups(options):
-            report(f"{path.stem} ({number} of {len(paths)}): {' '.join(filter(None, setup.columns(None).values()))}")
-            for aggregate, found in _scored(network, path, setup, shared):
+            report(f"{case.name} ({number} of {len(cases)}): {' '.join(filter(None, setup.columns(None).values()))}")
+            for aggregate, found in _scored(network, case, truth, setup, shared):
                 columns = setup.columns(aggregate)
                 key = tuple(columns.values())
                 rows[key] = columns
-                scores.setdefault(key, {})[path.stem] = found
+                scores.setdefault(key, {})[case.name] = found
     for key, row in rows.items():
         row["n"] = len(scores[key])
         for name in STRUCTURES.values():
@@ -120,23 +120,15 @@ def run_acdc(
         row["volumes"] = {volume: {n: round(v, 4) for n, v in found.items()} for volume, found in scores[key].items()}
     return {
         "protocol": "acdc",
-        "split": f"all {len(paths)} volumes, evaluation only: patients 1 to 10, end of diastole and of systole"
+        "split": f"all {len(cases)} volumes, evaluation only: patients 1 to 10, end of diastole and of systole"
         if options.volumes is None
-        else f"the first {len(paths)} volumes by name, evaluation only",
+        else f"the first {len(cases)} volumes by name, evaluation only",
         "seed": 0,
         "prompted_slice": "the middle one of those on which the structure lies",
         "network_input": network.config.image_size,
         "machine": machine_record(network),
         "rows": list(rows.values()),
     }
-
-
-def _paths(folder: Path | None) -> list[Path]:
-    root = folder or Path(os.environ.get("TROCAR_DATA", "data"))
-    paths = sorted((root / "acdc").glob("*.h5"))
-    if not paths:
-        raise FileNotFoundError(f"{root / 'acdc'} holds no .h5 files: name the folder with acdc/ in it by --data")
-    return paths
 
 
 def _setups(options: AcdcOptions) -> Iterator[_Setup]:
@@ -149,14 +141,13 @@ def _setups(options: AcdcOptions) -> Iterator[_Setup]:
 
 
 def _scored(
-    network: Network, path: Path, setup: _Setup, shared: dict[str, Features]
+    network: Network, case: Case, truth: NDArray[np.uint8], setup: _Setup, shared: dict[str, Features]
 ) -> Iterator[tuple[Aggregate | None, dict[str, float]]]:
-    """Dice of each structure, for each way of bringing planes together."""
-    with h5py.File(path) as file:
-        truth: NDArray[Any] = file["label"][()]
-    source = Hdf5Source(path, key="image")
+    """Dice of each structure, for each way of bringing planes together; truth is (slices, rows, columns) labels."""
     others = () if setup.planes == "axial" else all_planes("axial")
-    run = _Run(network, source, load_memory(setup.memory), VolumeOptions(others=others, directions=setup.directions))
+    run = _Run(
+        network, case.open(), load_memory(setup.memory), VolumeOptions(others=others, directions=setup.directions)
+    )
     run.shared = shared
     for number in STRUCTURES:
         where = np.flatnonzero((truth == number).any(axis=(1, 2)))

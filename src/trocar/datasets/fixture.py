@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -49,3 +51,35 @@ def coloured(labels: NDArray[np.uint8], colours: dict[int, tuple[int, int, int]]
     for one, colour in colours.items():
         out[labels == one] = colour
     return out
+
+
+def save_volume(path: Path, voxels: NDArray[np.generic]) -> None:
+    """Write (slices, rows, columns) as axial slices from feet to head, 1 mm apart: .nii.gz, .nrrd or .npy."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, voxels)
+    elif path.name.endswith(".nii.gz"):
+        nib.save(nib.Nifti1Image(voxels.transpose(2, 1, 0), np.diag([-1.0, -1.0, 1.0, 1.0])), path)
+    else:
+        import SimpleITK as sitk
+
+        sitk.WriteImage(sitk.GetImageFromArray(voxels), str(path))
+
+
+def save_made_up(image: Path, labels: Path, ids: tuple[int, ...], seed: int = 0) -> None:
+    """Write a made-up volume of three slices and its labels; see `made_up` and `save_volume`."""
+    images, truth = made_up(3, ids, (20, 28), seed)
+    save_volume(image, images[..., 0].astype(np.int16) * 8 - 1000)
+    save_volume(labels, truth)
+
+
+def save_video(path: Path, images: NDArray[np.uint8], rate_hz: int) -> None:
+    """Write (T, rows, columns, 3) RGB frames as a video file; its codec (MPEG-4) keeps them roughly."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate_hz)
+        stream.height, stream.width = images.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        container.mux(stream.encode(None))

@@ -43,23 +43,36 @@ class Palette:
         """
         values = read_values(path, self.coloured)
         found, where = np.unique(values, return_inverse=True)
-        ids = np.array([self._id_of(int(value), path) for value in found], np.int64)[where.reshape(values.shape)]
+        ids = self._ids_of(found, path)[where.reshape(values.shape)]
         masks = {int(one): ids == one for one in np.unique(ids) if one > 0}
         return FrameTruth(masks, ids == _VOID if (ids == _VOID).any() else None)
 
-    def _id_of(self, value: int, path: Path) -> int:
-        key = (value >> 16, value >> 8 & 255, value & 255) if self.coloured else value
-        if key in self.void:
-            return _VOID
-        known: dict[int | Colour, int] = dict(self.ids)  # type: ignore[arg-type]
-        if key in known:
-            return known[key]
-        if self.nearest:
-            return known[min(known, key=lambda other: float(np.abs(np.subtract(other, key)).sum()))]
-        raise ValueError(
-            f"{path} holds {'the colour' if self.coloured else 'the label'} {key}, which {len(known)} known ones "
-            "do not include: is it the set's own file, unchanged?"
-        )
+    def _ids_of(self, found: NDArray[np.int64], path: Path) -> NDArray[np.int64]:
+        """The ids of different values, as `read_values` gives them."""
+        keys = np.array([_packed(key) for key in (*self.ids, *self.void)], np.int64)
+        known = np.array([*self.ids.values(), *(_VOID for _ in self.void)], np.int64)
+        same = found[:, None] == keys
+        choice, strange = same.argmax(axis=1), ~same.any(axis=1)
+        if strange.any():
+            if not self.nearest:
+                key = self._channels(found[strange])[0].tolist()
+                raise ValueError(
+                    f"{path} holds {f'the colour {tuple(key)}' if self.coloured else f'the label {key[0]}'}, which "
+                    f"{len(self.ids)} known ones do not include: is it the set's own file, unchanged?"
+                )
+            apart = self._channels(found[strange])[:, None] - self._channels(keys[: len(self.ids)])
+            choice[strange] = np.abs(apart).sum(axis=2).argmin(axis=1)
+        ids: NDArray[np.int64] = known[choice]
+        return ids
+
+    def _channels(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n, 3) colours, or (n, 1) values, of numbers as `read_values` gives them."""
+        parts = [values >> 16, values >> 8 & 255, values & 255] if self.coloured else [values]
+        return np.stack(parts, axis=1)
+
+
+def _packed(key: int | Colour) -> int:
+    return key if isinstance(key, int) else key[0] << 16 | key[1] << 8 | key[2]
 
 
 _VOID = -1
