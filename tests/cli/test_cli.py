@@ -234,3 +234,19 @@ def test_a_data_set_is_described_and_checked(tmp_path: Path, capfd: pytest.Captu
     assert "0001.jpg cannot be read as a picture" in capfd.readouterr().out
     assert main(["datasets", "check", "vocalfold", str(tmp_path)]) == 2
     assert "did you mean 'vocalfolds'" in capfd.readouterr().err
+
+
+def test_masklets_of_a_data_set_and_their_corrections(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from trocar.load import load_dataset
+
+    load_dataset("vocalfolds").write_fixture(tmp_path / "set")
+    made = ["datasets", "masklets", "vocalfolds", str(tmp_path / "set"), str(tmp_path / "out"), "--split", "tune"]
+    assert main([*made, "--json"]) == 0
+    (row,) = json.loads(capfd.readouterr().out)
+    assert (row["case"], row["frames"], row["masklets"]) == ("patient2/seq6", 3, 4)
+    masks = tmp_path / "out/patient2/seq6/masks.json"
+    assert main([*made, "--corrections", f"patient2/seq6={masks}"]) == 0
+    assert main([*made, "--corrections", f"seq6={masks}"]) == 2
+    assert "write CASE=FILE with one of the cases, such as patient2/seq6" in capfd.readouterr().err
+    assert main([*made, "--cases", "seq9"]) == 2
+    assert "no case is called seq9" in capfd.readouterr().err

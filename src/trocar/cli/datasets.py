@@ -1,10 +1,11 @@
-"""`trocar datasets`: what they are, and whether a folder holds one whole."""
+"""`trocar datasets`: what they are, whether a folder holds one whole, and masklets from their masks."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,22 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     check.add_argument("root", type=Path, help="its own folder")
     check.add_argument("--quick", action="store_true", help="only list the cases, without decoding them")
     check.set_defaults(run=checked)
-    for command in (about, check):
+    made = what.add_parser("masklets", help="masks of classes, or of things frame by frame, into masklets")
+    made.add_argument("name", help="a name of `trocar datasets`")
+    made.add_argument("root", type=Path, help="its own folder")
+    made.add_argument("out", type=Path, help="folder for the masklets, a folder a case")
+    made.add_argument("--split", help="(the first)")
+    made.add_argument("--cases", nargs="+", default=[], metavar="CASE", help="(all of the split)")
+    made.add_argument(
+        "--corrections",
+        action="append",
+        default=[],
+        metavar="CASE=FILE",
+        help="corrected masks, in any format that is read, by the ids of an earlier result; give all of them each time",
+    )
+    made.add_argument("--settings", type=Path, metavar="TOML", help="other settings than the defaults")
+    made.set_defaults(run=masklets)
+    for command in (about, check, made):
         command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -100,3 +116,40 @@ def checked(options: argparse.Namespace) -> int:
         for finding in report.findings:
             print(f"{finding.split}: {finding.problem}" if finding.split else finding.problem)
     return 0 if report.whole else 2
+
+
+def masklets(options: argparse.Namespace) -> int:
+    """Masks without a lasting identity become masklets, case by case."""
+    from trocar.cli.run import progress_bars
+    from trocar.datasets.masklet_files import write_masklets
+    from trocar.datasets.masklets import MaskletSettings
+    from trocar.formats.mask_files import read_masks
+    from trocar.load import load_dataset
+    from trocar.settings import read_settings
+
+    settings = read_settings(MaskletSettings, options.settings) if options.settings else MaskletSettings()
+    dataset = load_dataset(options.name)
+    cases = dataset.read(options.root, options.split or next(iter(dataset.splits)))
+    known = {case.name for case in cases}
+    given: dict[str, list[str]] = {}
+    for said in options.corrections:
+        name, equals, path = said.partition("=")
+        if not equals or name not in known:
+            raise ValueError(f"--corrections {said}: write CASE=FILE with one of the cases, such as {cases[0].name}")
+        given.setdefault(name, []).append(path)
+    rows: Rows = []
+    with progress_bars() as show:
+        for case in (case for case in cases if not options.cases or case.name in options.cases):
+            corrections = [read_masks(Path(path), source=case.open()) for path in given.get(case.name, [])]
+            folder, told = options.out / case.name, partial(show, case.name)
+            made = write_masklets(folder, dataset, case, settings, corrections, told)
+            row = {"case": case.name, "frames": made.frames, "masklets": len(made.masklets)}
+            row |= {"to review": "{} on {} frames".format(*made.flags), "unknown names": ", ".join(made.unknown_names)}
+            rows.append(row | {"folder": str(folder)})
+    if not rows:
+        raise ValueError(f"no case is called {' or '.join(options.cases)}: they are {', '.join(sorted(known))}")
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table(rows)
+    return 0
