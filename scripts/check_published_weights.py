@@ -1,4 +1,4 @@
-"""Compare our network on Meta's weights file with transformers on Hugging Face's conversion of the same weights.
+"""Compare our network on a release's weights file with transformers on Hugging Face's conversion of the same weights.
 
 Run as `python scripts/check_published_weights.py sam2.1-tiny sam2.1_hiera_tiny.pt`; it fetches the conversion.
 """
@@ -11,13 +11,30 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import Sam2VideoModel
+from transformers import Sam2VideoModel, SamModel
 
 from trocar.model import MemoryTokens, Network, PromptTensors
 from trocar.model.checkpoint import load_weights
 from trocar.model.registry import MODELS, model_info
+from trocar.model.sam1 import make_network
 
 TOLERANCE = 1e-4  # of the largest value
+
+
+def sam_pairs(model: SamModel, network: Network) -> dict[str, tuple[Tensor, Tensor]]:
+    """Our tensors and theirs, for one image with a box."""
+    side = network.config.image_size
+    images = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    box = torch.tensor([[[0.2, 0.3], [0.7, 0.8]]]) * side
+    ours, theirs = network.encode_image(images), model.get_image_embeddings(images)
+    prompts = PromptTensors(box, torch.tensor([[2, 3]]))
+    out = network.decode(ours.stride16, ours.stride4, ours.stride8, prompts, multimask=True)
+    found = model(image_embeddings=theirs, input_boxes=box.reshape(1, 1, 4), multimask_output=True)
+    return {
+        "features": (ours.stride16, theirs),
+        "masks": (out.masks, found.pred_masks[:, 0]),
+        "predicted IoU": (out.iou, found.iou_scores[:, 0]),
+    }
 
 
 def pairs(model: Sam2VideoModel, network: Network) -> dict[str, tuple[Tensor, Tensor]]:
@@ -37,7 +54,8 @@ def pairs(model: Sam2VideoModel, network: Network) -> dict[str, tuple[Tensor, Te
     memory, place = model.memory_encoder(maps[2], soft * 20 - 10)
     entry = network.encode_memory(ours.stride16, soft, torch.tensor([True]))
     one = torch.ones(1, 1)
-    remembered = MemoryTokens(entry[:, None], torch.tensor([[6]]), one, out.pointers, one / 15, one)
+    cells_ready = [[network.project_memory(entry[0])]]
+    remembered = MemoryTokens(cells_ready, torch.tensor([[6]]), None, out.pointers, one / 15, one)
     cut, codes = model._process_object_pointers([1], [out.pointers[:, 0]], 16, 1, dim, images.device)
     key = place.flatten(2).permute(2, 0, 1) + model.memory_temporal_positional_encoding[6]
     memories, keys = torch.cat((memory.flatten(2).permute(2, 0, 1), cut)), torch.cat((key, codes))
@@ -62,11 +80,12 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     arguments = parser.parse_args()
     info = model_info(arguments.model)
-    network = Network(info.config).eval()
+    network = make_network(info.config).eval()
     load_weights(network, arguments.file)
-    model = Sam2VideoModel.from_pretrained(info.repository, dtype=torch.float32).eval()
+    kind, compared = (Sam2VideoModel, pairs) if network.config.remembers else (SamModel, sam_pairs)
+    model = kind.from_pretrained(info.repository, dtype=torch.float32).eval()
     worst = 0.0
-    for name, (ours, theirs) in pairs(model, network).items():
+    for name, (ours, theirs) in compared(model, network).items():
         difference = float((ours - theirs).abs().max() / theirs.abs().max())
         worst = max(worst, difference)
         print(f"{name:15} {difference:.1e} of scale")

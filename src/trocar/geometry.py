@@ -32,12 +32,12 @@ class Geometry:
         rows, columns = self.size
         return 0 <= x <= columns and 0 <= y <= rows
 
-    def to_square(self, xy: NDArray[np.floating], side: int) -> NDArray[np.float32]:
-        """Map (..., 2) points (x, y) in source pixels to the network's square input of `side` pixels.
+    def scaled(self, xy: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
+        """Map (..., 2) points (x, y) in source pixels to those of the frame resized to `size` (rows, columns).
 
-        The network sees each frame stretched to a square, so the two axes scale apart (SAM 2, section 4).
+        The two axes scale apart, as networks may see a frame stretched (SAM 2, section 4).
         """
         rows, columns = self.size
-        scale = np.array([side / columns, side / rows], np.float32)
+        scale = np.array([size[1] / columns, size[0] / rows], np.float32)
         scaled: NDArray[np.float32] = np.asarray(xy, np.float32) * scale
         return scaled

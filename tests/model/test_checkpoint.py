@@ -14,6 +14,7 @@ from trocar.model import Network, tiny_random
 from trocar.model.checkpoint import WeightsError, load_tensors, load_weights, open_network, read_head, save_weights
 from trocar.model.key_map import ROWS, UNREAD, upstream_name
 from trocar.model.registry import MODELS
+from trocar.model.sam1 import make_network
 
 
 @pytest.fixture
@@ -36,15 +37,18 @@ def equal(a: Network, b: Network) -> bool:
 @pytest.mark.parametrize("name", [name for name, info in MODELS.items() if info.repository])
 def test_every_tensor_has_one_name_in_each_layout(name: str) -> None:
     with torch.device("meta"):
-        names = list(Network(MODELS[name].config).state_dict())
+        network = make_network(MODELS[name].config)
+    names = list(network.state_dict())
     for layout in ("release", "transformers"):
-        assert len({upstream_name(ours, layout) for ours in names}) == len(names)
+        assert len({upstream_name(ours, layout, network.config.family) for ours in names}) == len(names)
 
 
-def test_every_row_of_the_map_is_needed() -> None:
+@pytest.mark.parametrize("name", ["sam2.1-tiny", "sam-vit-b"])
+def test_every_row_of_the_map_is_needed(name: str) -> None:
+    config = MODELS[name].config
     with torch.device("meta"):
-        names = "\n".join(Network(MODELS["sam2.1-tiny"].config).state_dict())
-    for ours, _, _ in ROWS:
+        names = "\n".join(make_network(config).state_dict())
+    for ours, _, _ in ROWS[config.family]:
         pattern = re.escape(ours).replace(r"\#", r"\d+")
         assert re.search(rf"^{pattern}(\.weight|\.bias)?$", names, re.MULTILINE), ours
 
@@ -154,3 +158,16 @@ def test_missing_file_and_foreign_tensors(network: Network, tmp_path: Path) -> N
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(WeightsError, match="table of tensors"):
         load_weights(network, tmp_path / "list.pt")
+
+
+def test_further_long_term_rows_start_as_the_nearest_one_there_is(network: Network, tmp_path: Path) -> None:
+    short, longer = (Network(replace(network.config, num_long_term_slots=count)) for count in (1, 3))
+    save_weights(short, tmp_path / "one.safetensors", {}, torch.float32)
+    load_weights(longer, tmp_path / "one.safetensors")
+    rows, row = longer.memory_attention.long_term_codes, short.memory_attention.long_term_codes
+    assert rows is not None
+    assert row is not None
+    assert torch.equal(rows, row.expand(3, -1))
+    save_weights(longer, tmp_path / "three.safetensors", {}, torch.float32)
+    with pytest.raises(WeightsError, match="long_term_codes has shape"):
+        load_weights(short, tmp_path / "three.safetensors")

@@ -13,7 +13,7 @@ from trocar.model import (
     ImageFeatures,
     MemoryTokens,
     Network,
-    NetworkConfig,
+    ProjectedMemory,
     PromptTensors,
     no_prompt,
     tiny_random,
@@ -28,10 +28,16 @@ def network() -> Network:
     return Network(replace(tiny_random(), num_long_term_slots=2, dense_prompts=True)).eval()
 
 
-def memory_of(config: NetworkConfig, rows: int, side: int, spatial: int = 3, pointers: int = 2) -> MemoryTokens:
+def projected(network: Network, maps: Tensor) -> list[list[ProjectedMemory]]:
+    """(R, N, C, h, w) spatial memories, one by one."""
+    return [[network.project_memory(one) for one in row] for row in maps]
+
+
+def memory_of(network: Network, rows: int, side: int, spatial: int = 3, pointers: int = 2) -> MemoryTokens:
     """Random memory: slots count down from the prompted frames' one."""
+    config = network.config
     return MemoryTokens(
-        spatial=torch.randn(rows, spatial, config.memory_dim, side, side),
+        spatial=projected(network, torch.randn(rows, spatial, config.memory_dim, side, side)),
         slot=(6 - torch.arange(spatial)).expand(rows, -1),
         key_gain=torch.ones(rows, spatial),
         pointers=torch.randn(rows, pointers, config.hidden_dim),
@@ -52,7 +58,7 @@ def test_shapes_at_any_side_that_the_stride_allows(network: Network, side: int) 
     assert frames.stride8.shape == (2, dim // 4, side // 8, side // 8)
     assert frames.stride16.shape == (2, dim, cells, cells)
     rows = frames.rows(torch.tensor([1, 0, 1]))
-    fused = network.attend(rows.stride16, memory_of(network.config, 3, cells))
+    fused = network.attend(rows.stride16, memory_of(network, 3, cells))
     assert fused.shape == rows.stride16.shape
     for multimask, count in ((True, 3), (False, 1)):
         out = network.decode(fused, rows.stride4, rows.stride8, no_prompt(3), multimask)
@@ -76,10 +82,9 @@ def whole_pass(network: Network, side: int = 64) -> Tensor:
     entry = network.encode_memory(rows.stride16, torch.rand(2, 1, side, side), present)
     pointer = torch.where(present[:, None], start.pointers[:, 0], network.absent_pointer)
     slots = torch.arange(-1, config.num_slots + config.num_long_term_slots)
-    memory = memory_of(config, 2, cells, len(slots), 1)
-    memory = replace(
-        memory, spatial=entry[:, None].expand_as(memory.spatial), slot=slots.expand(2, -1), pointers=pointer[:, None]
-    )
+    memory = memory_of(network, 2, cells, len(slots), 1)
+    maps = [[network.project_memory(one)] * len(slots) for one in entry]
+    memory = replace(memory, spatial=maps, slot=slots.expand(2, -1), pointers=pointer[:, None])
     fused = network.attend(rows.stride16, memory)
     dense = network.downsample_mask((torch.rand(2, 1, side, side) > 0.5).float())
     again = network.decode(fused, rows.stride4, rows.stride8, replace(no_prompt(2), mask_logits=dense), multimask=False)
@@ -98,7 +103,7 @@ def test_gradients_reach_every_parameter(network: Network) -> None:
 def test_a_row_does_not_depend_on_its_neighbours(network: Network) -> None:
     frames = network.encode_image(torch.randn(2, 3, 64, 64))
     index = torch.tensor([0, 1, 0, 1])
-    rows, memory = frames.rows(index), memory_of(network.config, 4, 4)
+    rows, memory = frames.rows(index), memory_of(network, 4, 4)
     prompts = PromptTensors(torch.rand(4, 2, 2) * 64, torch.tensor([[1, 0], [2, 3], [1, 1], [0, -1]]))
     masks, present = torch.rand(4, 1, 64, 64), torch.tensor([True, False, True, True])
 
@@ -118,9 +123,11 @@ def test_a_row_does_not_depend_on_its_neighbours(network: Network) -> None:
 
 def test_bfloat16_runs_and_stays_near_float32(network: Network) -> None:
     torch.manual_seed(1)
-    images, memory = torch.randn(1, 3, 64, 64), memory_of(network.config, 1, 4)
+    images = torch.randn(1, 3, 64, 64)
 
     def run(net: Network, dtype: torch.dtype) -> Tensor:
+        torch.manual_seed(2)
+        memory = memory_of(net, 1, 4)
         frame = net.encode_image(images.to(dtype))
         fused = net.attend(frame.stride16, memory)
         out = net.decode(fused, frame.stride4, frame.stride8, no_prompt(1), multimask=True)
@@ -146,27 +153,28 @@ def test_places_keep_float32_under_autocast(network: Network) -> None:
 
 def test_nothing_to_attend_to_is_the_same_as_no_memory(network: Network) -> None:
     stride16 = torch.randn(2, network.config.hidden_dim, 4, 4)
-    empty = memory_of(network.config, 2, 4, spatial=0, pointers=0)
+    empty = memory_of(network, 2, 4, spatial=0, pointers=0)
     assert torch.equal(network.attend(stride16, empty), network.attend(stride16, None))
-    only_pointers = network.attend(stride16, memory_of(network.config, 2, 4, spatial=0))
+    only_pointers = network.attend(stride16, memory_of(network, 2, 4, spatial=0))
     assert only_pointers.shape == stride16.shape
 
 
 def test_memories_are_a_set_in_which_an_exact_copy_changes_nothing(network: Network) -> None:
     """Order carries no meaning, and doubling all of what is attended to leaves a softmax average where it was."""
     stride16 = torch.randn(1, network.config.hidden_dim, 4, 4)
-    memory = memory_of(network.config, 1, 4, pointers=0)
+    memory = memory_of(network, 1, 4, pointers=0)
     expected = network.attend(stride16, memory)
     for order in ([2, 0, 1], [0, 1, 2, 0, 1, 2]):
         gains = torch.ones(1, len(order))
-        other = replace(memory, spatial=memory.spatial[:, order], slot=memory.slot[:, order], key_gain=gains)
+        maps = [[memory.spatial[0][at] for at in order]]
+        other = replace(memory, spatial=maps, slot=memory.slot[:, order], key_gain=gains)
         torch.testing.assert_close(network.attend(stride16, other), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_zero_key_gain_makes_slots_irrelevant(network: Network) -> None:
     """With a gain of 0 a key holds neither memory nor position: its slot cannot matter."""
     stride16 = torch.randn(1, network.config.hidden_dim, 4, 4)
-    memory = memory_of(network.config, 1, 4)
+    memory = memory_of(network, 1, 4)
     assert not torch.allclose(
         network.attend(stride16, memory), network.attend(stride16, replace(memory, slot=memory.slot * 0 - 1)), atol=1e-5
     )
@@ -198,8 +206,8 @@ def test_training_after_inference_mode_in_one_process() -> None:
     config = tiny_random()
     network = Network(config)
     with torch.inference_mode():
-        network.attend(torch.randn(1, config.hidden_dim, 7, 7), memory_of(config, 1, 7))
-    network.attend(torch.randn(1, config.hidden_dim, 7, 7), memory_of(config, 1, 7)).sum().backward()
+        network.attend(torch.randn(1, config.hidden_dim, 7, 7), memory_of(network, 1, 7))
+    network.attend(torch.randn(1, config.hidden_dim, 7, 7), memory_of(network, 1, 7)).sum().backward()
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 96), (1, 3, 72, 72)])

@@ -11,6 +11,7 @@ import torch
 from trocar.model import Network, registry
 from trocar.model.checkpoint import save_weights
 from trocar.model.registry import MODELS, find_weights, load_network, model_info
+from trocar.model.sam1 import make_network
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def test_stated_sizes_are_those_of_the_network(name: str) -> None:
     """Published files are float32, ours is float16."""
     info = MODELS[name]
     with torch.device("meta"):
-        parameters = sum(p.numel() for p in Network(info.config).parameters()) / 1e6
+        parameters = sum(p.numel() for p in make_network(info.config).parameters()) / 1e6
     assert info.parameters == pytest.approx(parameters, abs=0.06)
     assert info.megabytes == pytest.approx(parameters * (4 if info.repository else 2), abs=1)
     assert info.name == info.config.name == name
@@ -35,6 +36,15 @@ def test_published_parameter_counts() -> None:
     """The release's README: 38.9, 46, 80.8 and 224.4 million for the four sizes."""
     counts = [MODELS[f"sam2.1-{size}"].parameters for size in ("tiny", "small", "base-plus", "large")]
     assert counts == pytest.approx([38.9, 46, 80.8, 224.4], abs=0.15)
+
+
+def test_parameter_counts_of_sam() -> None:
+    """Those of transformers' SamModel for ViT-B, L and H; the decoder's 4.06 million are the same in all."""
+    assert [MODELS[f"sam-vit-{size}"].parameters for size in "blh"] == [93.7, 312.3, 641.1]
+    with torch.device("meta"):
+        network = make_network(MODELS["sam-vit-h"].config)
+    assert sum(p.numel() for p in network.mask_decoder.parameters()) == 4_058_340
+    assert sum(p.numel() for p in network.parameters()) == 641_090_608
 
 
 def test_file_and_repository_names_follow_the_release() -> None:
@@ -60,6 +70,25 @@ def test_missing_weights_say_how_to_get_them() -> None:
     ) as error:
         load_network("sam2.1-tiny")
     assert "\n" not in str(error.value)
+
+
+def test_files_without_a_name_of_their_own_are_told_apart_by_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The conversions of SAM are all called model.safetensors."""
+    monkeypatch.setenv(registry.WEIGHTS_FOLDER, str(tmp_path))
+    place = r"get model\.safetensors from facebook/sam-vit-large on .*, put it in a folder as sam-vit-large/model\.safe"
+    with pytest.raises(FileNotFoundError, match=rf"1249 MB.*{place}") as error:
+        load_network("sam-vit-l")
+    assert "\n" not in str(error.value)
+    for folder in ("sam-vit-base", "sam-vit-large"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.safetensors").touch()
+    assert find_weights("sam-vit-l") == tmp_path / "sam-vit-large" / "model.safetensors"
+    path = find_weights("sam-vit-b")
+    assert [name for name, info in MODELS.items() if info.is_published_as(path)] == ["sam-vit-b"]
+    assert MODELS["medsam"].source == "Hugging Face wanglab/medsam-vit-base, file pytorch_model.bin"
+    assert MODELS["medsam"].is_published_as(Path("here/medsam_vit_b.pth"))
 
 
 def test_weights_folder_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Pairs of networks with the same random weights: transformers' Sam2VideoModel, and ours."""
+"""Pairs of networks with the same random weights: transformers' Sam2VideoModel or SamModel, and ours."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from trocar.model.checkpoint import load_tensors
-from trocar.model.config import NetworkConfig
+from trocar.model.config import NetworkConfig, tiny_sam
 from trocar.model.network import Network
+from trocar.model.sam1 import make_network
 
 SIDE = 128  # pixels; the stride-16 map is 8 x 8
 
@@ -83,6 +84,13 @@ def transformers_model(config: NetworkConfig) -> Any:
         enable_occlusion_spatial_embedding=config.absent_memory,
     )
     model = transformers.Sam2VideoModel(whole).eval()
+    draw(model)
+    return model
+
+
+@torch.no_grad()
+def draw(model: Any) -> None:
+    """Give a model random weights."""
     generator = torch.Generator().manual_seed(7)
     for name, tensor in model.state_dict().items():
         # norms near one, everything else of a size that keeps activations moving through all layers
@@ -91,7 +99,6 @@ def transformers_model(config: NetworkConfig) -> Any:
         tensor.copy_(1 + 0.2 * noise if "norm" in name and name.endswith("weight") else noise)
     # published files hold two equal copies of the position frequencies
     model.shared_image_embedding.positional_embedding.copy_(model.prompt_encoder.shared_embedding.positional_embedding)
-    return model
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +116,43 @@ def hf_pair() -> Callable[[str], tuple[Any, Network]]:
         return made[version]
 
     return pair
+
+
+def transformers_sam(config: NetworkConfig) -> Any:
+    """A SamModel of these sizes, drawn at random."""
+    transformers = pytest.importorskip("transformers", reason="parity needs transformers (pip install trocar[dev])")
+    side, dim = config.image_size, config.hidden_dim
+    (depth,), (window,) = config.blocks, config.windows
+    whole = transformers.SamConfig(
+        vision_config={
+            "hidden_size": config.embed_dim,
+            "output_channels": dim,
+            "num_hidden_layers": depth,
+            "num_attention_heads": config.num_heads,
+            "image_size": side,
+            "window_size": window,
+            "global_attn_indexes": list(config.global_blocks),
+            "num_pos_feats": dim // 2,
+        },
+        prompt_encoder_config={"hidden_size": dim, "image_size": side},
+        mask_decoder_config={
+            "hidden_size": dim,
+            "mlp_dim": config.decoder_mlp_dim,
+            "num_attention_heads": config.decoder_heads,
+            "iou_head_hidden_dim": config.iou_hidden_dim,
+            "layer_norm_eps": 1e-5,  # the release's, where transformers' default is 1e-6
+        },
+    )
+    model = transformers.SamModel(whole).eval()
+    draw(model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def sam_pair() -> tuple[Any, Network]:
+    """transformers' SamModel and our network with its weights; maps of 6 x 6 cells, windows of 4 x 4."""
+    config = tiny_sam()
+    model = transformers_sam(config)
+    network = make_network(config).eval()
+    load_tensors(network, model.state_dict(), "transformers SAM")
+    return model, network

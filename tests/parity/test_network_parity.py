@@ -57,7 +57,8 @@ def test_memory_attention(pair: tuple[Any, Network], spatial: int, pointers: int
     offsets = [20.0, -2.0, *(float(i) for i in range(1, 15))][:pointers]
     distance = (torch.tensor(offsets) / (config.max_pointers - 1)).expand(rows, -1)
     ones = torch.ones(rows, spatial), torch.ones(rows, pointers)
-    tokens = MemoryTokens(maps, slots.expand(rows, -1), ones[0], vectors, distance, ones[1])
+    spatial_memories = [[network.project_memory(one) for one in row] for row in maps]
+    tokens = MemoryTokens(spatial_memories, slots.expand(rows, -1), ones[0], vectors, distance, ones[1])
 
     place = model.memory_encoder.position_encoding((rows, config.memory_dim, 8, 8), maps.device, maps.dtype)
     memory = [maps[:, i].flatten(2).permute(2, 0, 1) for i in range(spatial)]

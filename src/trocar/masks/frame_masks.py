@@ -20,6 +20,8 @@ class FrameMasks:
         prompted: ids whose mask on this frame answers a prompt rather than tracking.
         adds: whether these objects join those that were handed out for this frame before (as the second half of
             tracking both ways does), rather than taking their place.
+        classes: object id -> class name -> probability, from networks that say what they track; an object is left out
+            until it is remembered.
     """
 
     frame: int
@@ -27,6 +29,7 @@ class FrameMasks:
     scores: Mapping[int, float] = field(default_factory=dict)
     prompted: frozenset[int] = frozenset()
     adds: bool = False
+    classes: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
 
 def joined(before: FrameMasks, added: FrameMasks) -> FrameMasks:
@@ -36,4 +39,5 @@ def joined(before: FrameMasks, added: FrameMasks) -> FrameMasks:
         {**before.masks, **added.masks},
         {**before.scores, **added.scores},
         (before.prompted - set(added.masks)) | added.prompted,
+        classes={**before.classes, **added.classes},
     )

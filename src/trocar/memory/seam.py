@@ -63,6 +63,8 @@ class MemoryEntry:
         box: (x0, y0, x1, y1) of the low-resolution mask, far edges exclusive; None where it is empty.
         feature: (D, h, w) stride-16 feature, if the policy asked for it.
         tags: the policy's own remarks, from its Choice.
+        class_logits: (K,) what the network's semantic head makes of the object; None where it has no such head, or
+            nothing was remembered yet.
     """
 
     id: EntryId
@@ -78,6 +80,7 @@ class MemoryEntry:
     box: tuple[int, int, int, int] | None
     feature: Tensor | None = None
     tags: Mapping[str, float] = field(default_factory=dict)
+    class_logits: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+WIDEST = np.log(1000.0)  # temperatures are looked for from 1/1000 to 1000
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,51 @@ def calibration(confidences: NDArray[np.floating], right: NDArray[np.bool_], bin
             )
         )
     return Calibration(tuple(found))
+
+
+def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.integer]) -> float:
+    """The temperature that logits are to be divided by: the one under which held-out truths are likeliest.
+
+    Args:
+        logits: (N, K), of data that neither trained the network nor is reported; logarithms of probabilities will do.
+        targets: (N,) the right class of each.
+
+    Raises:
+        ValueError: no case, or shapes that do not fit.
+    """
+    _check_classes(logits, targets)
+    rows = np.arange(len(targets))
+
+    def surprise(log_temperature: float) -> float:
+        chances = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -float(chances[rows, targets].mean())
+
+    found = minimize_scalar(surprise, bounds=(-WIDEST, WIDEST), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x))
+
+
+def class_calibration(
+    logits: NDArray[np.floating], targets: NDArray[np.integer], temperature: float = 1.0, bins: int = 15
+) -> Calibration:
+    """Compare the probability of the likeliest class with how often it is the right one.
+
+    Args:
+        logits: (N, K).
+        targets: (N,) the right class of each.
+        temperature: that logits are divided by, see `fit_temperature`.
+        bins: how many.
+
+    Raises:
+        ValueError: no case, shapes that do not fit, or no bin.
+    """
+    _check_classes(logits, targets)
+    chances = softmax(logits / temperature, axis=1)
+    confidences = np.minimum(chances.max(axis=1), 1.0)  # sums of exponentials may round above 1
+    return calibration(confidences, chances.argmax(axis=1) == targets, bins)
+
+
+def _check_classes(logits: NDArray[np.floating], targets: NDArray[np.integer]) -> None:
+    if logits.ndim != 2 or targets.shape != logits.shape[:1] or not len(targets):
+        raise ValueError(f"logits {logits.shape} and targets {targets.shape} do not fit: give (N, K) and (N,)")
+    if not ((targets >= 0) & (targets < logits.shape[1])).all():
+        raise ValueError(f"targets are numbers of {logits.shape[1]} classes, from 0: leave the others out")

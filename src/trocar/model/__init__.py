@@ -2,7 +2,7 @@
 
 from trocar.model.config import NANO, NetworkConfig, tiny_random
 from trocar.model.network import Network
-from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, PromptTensors, no_prompt
+from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors, no_prompt
 
 __all__ = [
     "NANO",
@@ -11,6 +11,7 @@ __all__ = [
     "MemoryTokens",
     "Network",
     "NetworkConfig",
+    "ProjectedMemory",
     "PromptTensors",
     "no_prompt",
     "tiny_random",

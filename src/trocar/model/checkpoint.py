@@ -1,4 +1,4 @@
-"""Weights in files: our own safetensors, Meta's `.pt`, and Hugging Face's safetensors, read into a `Network`."""
+"""Weights in files: our own safetensors, the releases' `.pt` and `.pth`, and Hugging Face's, read into a network."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trocar.model.config import NetworkConfig
-from trocar.model.key_map import UNREAD, upstream_name
+from trocar.model.config import NetworkConfig, SemanticConfig
+from trocar.model.key_map import MARKS, UNREAD, upstream_name
 from trocar.model.network import Network
+from trocar.model.sam1 import make_network
 
 LONG_TERM = "memory_attention.long_term_codes"
+SEMANTIC = "semantic_head."  # begins the names of a head that published weights lack
 PROMPTED_ROW = -1  # row 6 of the seven: the code of prompted frames, which long-term frames resemble most
 _POINT_TABLE = "prompt_encoder.point_embed.weight"
+_TITLES = {"sam2": "SAM 2", "sam": "SAM"}  # of the families of networks
 _SHARED_COPY, _SHARED = "shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding"
 
 
@@ -29,10 +32,11 @@ class WeightsError(ValueError):
 
 
 def load_weights(network: Network, path: Path) -> None:
-    """Copy a file's tensors into a network: ours, Meta's release or transformers', told apart by their names.
+    """Copy a file's tensors into a network: ours, the release's or transformers', told apart by their names.
 
     Every tensor of the file is used exactly once and every one of the network is set; otherwise nothing is changed and
-    WeightsError names what is left over. Long-term rows that a file lacks start as copies of the prompted frames' row.
+    WeightsError names what is left over. Long-term rows that a file lacks start as copies of the last one it has, or of
+    the prompted frames' row; a semantic head that a file lacks stays as it is.
     """
     load_tensors(network, _read(path), str(path))
 
@@ -40,18 +44,23 @@ def load_weights(network: Network, path: Path) -> None:
 def load_tensors(network: Network, tensors: Mapping[str, Tensor], source: str) -> None:
     """`load_weights` for tensors that are in memory already; `source` names them in messages."""
     given = dict(tensors)
-    layout = _layout(given, source)
+    family = network.config.family
+    layout = _layout(given, family, source)
     if layout == "transformers":
         given = _cut_point_table(given, source)
     own = network.state_dict()
     ready: dict[str, Tensor] = {}
     missing = []
+    long_term = given.pop(LONG_TERM, None) if LONG_TERM in own else None
     for name, tensor in own.items():
-        theirs = name if layout == "trocar" or name == LONG_TERM else upstream_name(name, layout)
+        if name == LONG_TERM:
+            continue
+        added = name.startswith(SEMANTIC)
+        theirs = name if layout == "trocar" or added else upstream_name(name, layout, family)
         if theirs in given:
             ready[name] = _fit(given.pop(theirs), tensor, theirs, source)
-        elif name == LONG_TERM:
-            continue
+        elif added:
+            ready[name] = tensor
         else:
             missing.append(theirs)
     left = sorted(set(given) - {UNREAD.get(layout)})
@@ -61,9 +70,10 @@ def load_tensors(network: Network, tensors: Mapping[str, Tensor], source: str) -
             f"{_some('it lacks', missing)}{'; ' if missing and left else ''}{_some('nothing takes', left)}"
             "; choose the network that the file was made for"
         )
-    if LONG_TERM in own and LONG_TERM not in ready:
-        prompted = ready["memory_attention.slot_codes"][PROMPTED_ROW]
-        ready[LONG_TERM] = prompted.expand_as(own[LONG_TERM])
+    if LONG_TERM in own:
+        rows = ready["memory_attention.slot_codes"][PROMPTED_ROW:] if long_term is None else long_term
+        rows = torch.cat((rows, rows[-1:].expand(max(len(own[LONG_TERM]) - len(rows), 0), -1)))
+        ready[LONG_TERM] = _fit(rows, own[LONG_TERM], LONG_TERM, source)
     network.load_state_dict(ready)
 
 
@@ -89,7 +99,7 @@ def open_network(path: Path) -> Network:
     head = read_head(path)
     if "config" not in head:
         raise WeightsError(f"{path} does not say which network it is for: load it under a model's name")
-    network = Network(_config_from_json(head["config"], str(path)))
+    network = make_network(_config_from_json(head["config"], str(path)))
     load_weights(network, path)
     return network.eval()
 
@@ -111,8 +121,13 @@ def _config_from_json(text: str, source: str) -> NetworkConfig:
         raise WeightsError(
             f"{source} was written by another version: it sets {', '.join(sorted(set(values) - known))}; update trocar"
         )
-    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return NetworkConfig(**settings)
+    head = values.pop("semantic", None)
+    semantic = SemanticConfig(**_with_tuples(head)) if head else None
+    return NetworkConfig(**_with_tuples(values), semantic=semantic)
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -140,13 +155,14 @@ def _unreadable(path: Path, error: Exception) -> Exception:
     return WeightsError(f"{path} is not a readable weights file ({reason}): fetch it again")
 
 
-def _layout(tensors: Mapping[str, Tensor], source: str) -> str:
-    """Whose names these are: each layout is told by its name of the pointer given to absent objects."""
-    marks = {"absent_pointer": "trocar", "no_obj_ptr": "release", "no_object_pointer": "transformers"}
-    for mark, layout in marks.items():
+def _layout(tensors: Mapping[str, Tensor], family: str, source: str) -> str:
+    """Whose names these are, of those that a network of this family may have."""
+    for layout, mark in MARKS[family].items():
         if mark in tensors:
             return layout
-    raise WeightsError(f"{source} holds no SAM 2 network ({len(tensors)} tensors under other names)")
+    others = [_TITLES[other] for other, marks in MARKS.items() if not set(marks.values()).isdisjoint(tensors)]
+    found = f"it is one of {others[0]}" if others else f"{len(tensors)} tensors under other names"
+    raise WeightsError(f"{source} holds no {_TITLES[family]} network ({found})")
 
 
 def _cut_point_table(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:

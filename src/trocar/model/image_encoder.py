@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trocar.model.config import NetworkConfig
 from trocar.model.layers import Mlp
+from trocar.model.windows import join_windows, split_windows
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,6 @@ def _plan_blocks(config: NetworkConfig) -> list[_BlockPlan]:
 def _pool(x: Tensor) -> Tensor:
     """Largest value of each 2 x 2 cells of a (B, H, W, C) map."""
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
-
-
-def _split_windows(x: Tensor, window: int) -> Tensor:
-    """(B, H, W, C) -> (B * windows, window, window, C), padded with zeros to whole windows."""
-    _, h, w, c = x.shape
-    if h % window or w % window:
-        x = F.pad(x, (0, 0, 0, -w % window, 0, -h % window))
-    x = torch.unflatten(torch.unflatten(x, 2, (-1, window)), 1, (-1, window))
-    return x.transpose(2, 3).reshape(-1, window, window, c)
-
-
-def _join_windows(x: Tensor, batch: int, height: int, width: int) -> Tensor:
-    """The inverse of `_split_windows`, padding cut off: (batch, height, width, C)."""
-    window = x.shape[1]
-    x = x.reshape(batch, -(-height // window), -(-width // window), window, window, x.shape[-1])
-    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)[:, :height, :width]
 
 
 class WindowAttention(nn.Module):
@@ -94,8 +79,8 @@ class Block(nn.Module):
         if self.shortcut is not None:
             x = _pool(self.shortcut(normed))
         if self.plan.window:
-            attended = self.attention(_split_windows(normed, self.plan.window))
-            attended = _join_windows(attended, *x.shape[:3])
+            attended = self.attention(split_windows(normed, self.plan.window))
+            attended = join_windows(attended, *x.shape[:3])
         else:
             attended = self.attention(normed)
         x = x + attended

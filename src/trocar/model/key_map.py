@@ -1,4 +1,4 @@
-"""The names of every tensor in three layouts: ours, Meta's release, and Hugging Face transformers.
+"""The names of every tensor in three layouts: ours, the release of SAM 2 or SAM, and Hugging Face transformers.
 
 `#` stands for a number and keeps it. A row names a module, whose `weight` and `bias` keep their names, or one tensor.
 """
@@ -20,6 +20,11 @@ def _mlp(ours: str, release: str, transformers: str, depth: int) -> list[Row]:
     """The layers of an MLP, which transformers names by their place: first, between, last."""
     places = ["proj_in", *(f"layers.{i}" for i in range(depth - 2)), "proj_out"]
     return [(f"{ours}.layers.{i}", f"{release}.layers.{i}", f"{transformers}.{p}") for i, p in enumerate(places)]
+
+
+def _lin(ours: str, release: str, transformers: str) -> list[Row]:
+    """The two layers of an MLP as SAM and its conversion name them."""
+    return [(f"{ours}.layers.{i}", f"{release}.lin{i + 1}", f"{transformers}.lin{i + 1}") for i in (0, 1)]
 
 
 _TRUNK, _HF_TRUNK = "image_encoder.trunk", "vision_encoder.backbone"
@@ -133,24 +138,66 @@ _TOP: list[Row] = [
     ("mask_downsample", "mask_downsample", "mask_downsample"),
 ]
 
-ROWS: tuple[Row, ...] = (
-    *_IMAGE_ENCODER,
-    *_MEMORY_ATTENTION,
-    *_MEMORY_ENCODER,
-    *_PROMPT_ENCODER,
-    *_MASK_DECODER,
-    *_TOP,
-)
+_VIT, _HF_VIT = "image_encoder", "vision_encoder"
+_SAM_IMAGE_ENCODER: list[Row] = [
+    ("vit.patch", f"{_VIT}.patch_embed.proj", f"{_HF_VIT}.patch_embed.projection"),
+    ("vit.position", f"{_VIT}.pos_embed", f"{_HF_VIT}.pos_embed"),
+    *((f"vit.blocks.#.norm{i}", f"{_VIT}.blocks.#.norm{i}", f"{_HF_VIT}.layers.#.layer_norm{i}") for i in (1, 2)),
+    *(
+        (f"vit.blocks.#.attention.{ours}", f"{_VIT}.blocks.#.attn.{theirs}", f"{_HF_VIT}.layers.#.attn.{theirs}")
+        for ours, theirs in (
+            ("qkv", "qkv"),
+            ("proj", "proj"),
+            ("row_codes", "rel_pos_h"),
+            ("column_codes", "rel_pos_w"),
+        )
+    ),
+    *_lin("vit.blocks.#.mlp", f"{_VIT}.blocks.#.mlp", f"{_HF_VIT}.layers.#.mlp"),
+    *((f"vit.neck_conv{i}", f"{_VIT}.neck.{2 * i - 2}", f"{_HF_VIT}.neck.conv{i}") for i in (1, 2)),
+    *((f"vit.neck_norm{i}", f"{_VIT}.neck.{2 * i - 1}", f"{_HF_VIT}.neck.layer_norm{i}") for i in (1, 2)),
+]
 
-# In every published file, and read by no published network: with a no-memory embedding added directly, nothing asks
-# for its position.
+_POINTS = "prompt_encoder.point_codes.#"
+_SAM_PROMPT_ENCODER: list[Row] = [
+    (ours, release.replace(_PROMPT, "prompt_encoder"), f"{transformers}.weight" if ours == _POINTS else transformers)
+    for ours, release, transformers in _PROMPT_ENCODER
+]
+
+_ADDED = ("object_token", "object_head", "stride4_conv", "stride8_conv")  # to the decoder, by SAM 2
+_SAM_MASK_DECODER: list[Row] = [
+    (ours, release.replace(_DECODER, "mask_decoder"), re.sub(r"\bo_proj$", "out_proj", transformers))
+    for ours, release, transformers in _MASK_DECODER
+    if not ours.startswith(tuple(f"mask_decoder.{name}" for name in (*_ADDED, "layers.#.mlp")))
+] + _lin("mask_decoder.layers.#.mlp", "mask_decoder.transformer.layers.#.mlp", f"{_HF_TWO_WAY}.layers.#.mlp")
+
+ROWS: dict[str, tuple[Row, ...]] = {
+    "sam2": (
+        *_IMAGE_ENCODER,
+        *_MEMORY_ATTENTION,
+        *_MEMORY_ENCODER,
+        *_PROMPT_ENCODER,
+        *_MASK_DECODER,
+        *_TOP,
+    ),
+    "sam": (*_SAM_IMAGE_ENCODER, *_SAM_PROMPT_ENCODER, *_SAM_MASK_DECODER),
+}
+"""By the family of networks, see `NetworkConfig`."""
+
+# For each family and layout a tensor that no other has.
+MARKS = {
+    "sam2": {"trocar": "absent_pointer", "release": "no_obj_ptr", "transformers": "no_object_pointer"},
+    "sam": {"trocar": "vit.position", "release": "image_encoder.pos_embed", "transformers": "vision_encoder.pos_embed"},
+}
+
+# In every published file of SAM 2, and read by no published network: with a no-memory embedding added directly,
+# nothing asks for its position.
 UNREAD = {"release": "no_mem_pos_enc", "transformers": "no_memory_positional_encoding"}
 
 
-def upstream_name(ours: str, layout: str) -> str:
+def upstream_name(ours: str, layout: str, family: str = "sam2") -> str:
     """The name of one of our tensors in another layout, 'release' or 'transformers'; KeyError if it has none there."""
     column = 1 if layout == "release" else 2
-    for row in ROWS:
+    for row in ROWS[family]:
         match = re.fullmatch(re.escape(row[0]).replace(r"\#", r"(\d+)") + r"(\.weight|\.bias)?", ours)
         if match:
             number = match.group(1) if "#" in row[0] else ""

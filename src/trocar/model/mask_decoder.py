@@ -11,6 +11,7 @@ from trocar.model.layers import Attention, ChannelNorm, Mlp
 
 TWO_WAY_LAYERS = 2
 MASK_TOKENS = 4  # token 0 paints the single mask, tokens 1 to 3 the candidates for an ambiguous prompt
+PRESENT_LOGIT = 10.0  # the object score of networks that do not tell (SAM)
 STABILITY_OFFSET, STABILITY_FLOOR = 0.05, 0.98  # of the release's builders
 
 
@@ -43,23 +44,30 @@ class TwoWayLayer(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """From fused features and prompts to candidate masks, their predicted IoU, and whether the object is there."""
+    """From fused features and prompts to candidate masks, their predicted IoU, and whether the object is there.
+
+    SAM's has neither finer maps nor a token for presence, and its predicted IoU is not held within 0..1.
+    """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         dim = config.hidden_dim
-        self.object_token = nn.Parameter(torch.randn(1, dim))
+        self.of_sam2 = config.family == "sam2"
+        if self.of_sam2:
+            self.object_token = nn.Parameter(torch.randn(1, dim))
         self.iou_token = nn.Parameter(torch.randn(1, dim))
         self.mask_tokens = nn.Parameter(torch.randn(MASK_TOKENS, dim))
         self.layers = nn.ModuleList(TwoWayLayer(config, first=i == 0) for i in range(TWO_WAY_LAYERS))
         self.final_attention = Attention(dim, config.decoder_heads, inner_dim=dim // 2)
         self.final_norm = nn.LayerNorm(dim)
-        self.stride4_conv, self.stride8_conv = nn.Conv2d(dim, dim // 8, 1), nn.Conv2d(dim, dim // 4, 1)
+        if self.of_sam2:
+            self.stride4_conv, self.stride8_conv = nn.Conv2d(dim, dim // 8, 1), nn.Conv2d(dim, dim // 4, 1)
         self.up1, self.up_norm = nn.ConvTranspose2d(dim, dim // 4, 2, stride=2), ChannelNorm(dim // 4)
         self.up2 = nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2)
         self.mask_heads = nn.ModuleList(Mlp((dim, dim, dim, dim // 8)) for _ in range(MASK_TOKENS))
         self.iou_head = Mlp((dim, config.iou_hidden_dim, config.iou_hidden_dim, MASK_TOKENS))
-        self.object_head = Mlp((dim, dim, dim, 1))
+        if self.of_sam2:
+            self.object_head = Mlp((dim, dim, dim, 1))
 
     def forward(
         self, fused: Tensor, stride4: Tensor, stride8: Tensor, tokens: Tensor, place: Tensor
@@ -68,8 +76,8 @@ class MaskDecoder(nn.Module):
 
         Args:
             fused: (R, D, h, w), the dense prompt already added.
-            stride4: (R, D/8, 4h, 4w).
-            stride8: (R, D/4, 2h, 2w).
+            stride4: (R, D/8, 4h, 4w); SAM's is not read.
+            stride8: (R, D/4, 2h, 2w); SAM's is not read.
             tokens: (R, K, D) prompt tokens.
             place: (1, D, h, w) position codes of the map.
 
@@ -77,7 +85,9 @@ class MaskDecoder(nn.Module):
             mask tokens (R, 4, D), the upscaled image (R, D/8, 4h, 4w), predicted IoU (R, 4), object score (R,).
         """
         rows, _, height, width = fused.shape
-        own = torch.cat((self.object_token, self.iou_token, self.mask_tokens))
+        own = torch.cat((self.iou_token, self.mask_tokens))
+        if self.of_sam2:
+            own = torch.cat((self.object_token, own))
         start = torch.cat((own.expand(rows, -1, -1), tokens), dim=1)
         image, image_place = fused.flatten(2).transpose(1, 2), place.flatten(2).transpose(1, 2)
         out = start
@@ -85,6 +95,9 @@ class MaskDecoder(nn.Module):
             out, image = layer(out, image, start, image_place)
         out = self.final_norm(out + self.final_attention(out + start, image + image_place, image))
         image = torch.unflatten(image.transpose(1, 2), 2, (height, width))
+        if not self.of_sam2:
+            image = F.gelu(self.up2(F.gelu(self.up_norm(self.up1(image)))))
+            return out[:, 1 : 1 + MASK_TOKENS], image, self.iou_head(out[:, 0]), out.new_full((rows,), PRESENT_LOGIT)
         image = F.gelu(self.up_norm(self.up1(image) + stride8))
         image = F.gelu(self.up2(image) + stride4)
         score = self.object_head(out[:, 0])[:, 0]

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from trocar.model.config import NetworkConfig
 from trocar.model.layers import Attention
-from trocar.model.position import rotary_table, rotate, sine_code, sine_map
-from trocar.model.tensors import MemoryTokens
+from trocar.model.position import pairs, rotary_table, rotate, sine_code, sine_map
+from trocar.model.tensors import MemoryTokens, ProjectedMemory
 
 NEARNESS = 1.5  # at nano's width the score of the same cell is then about 3 above that of one 4 cells away
+QUERIES_AT_ONCE = 128  # on a CPU: few, so that their scores stay in its cache; many, so that keys are read seldom
 QUERY_POSITION_WEIGHT = 0.1  # the release adds the query's sine map once, at the input, with this factor
 
 
@@ -22,23 +23,45 @@ class RotaryAttention(Attention):
         super().__init__(dim, heads=1, key_dim=key_dim)
         self.dropout = dropout
 
-    def turned(self, q: Tensor, k: Tensor, v: Tensor, table: Tensor, maps: int) -> Tensor:
-        """Attend with rotary codes.
+    def over_itself(self, x: Tensor, table: Tensor) -> Tensor:
+        """Self-attention of a map, (R, h * w, dim); `table` is (h * w, dim / 2) complex."""
+        q, k = rotate(self.q_proj(x), table), rotate(self.k_proj(x), table)
+        out: Tensor = self.out_proj(self._attend(q, k, self.v_proj(x)))
+        return out
+
+    def over_memory(self, x: Tensor, keys: Tensor, values: Tensor, table: Tensor) -> Tensor:
+        """Cross-attention of a map to T tokens.
 
         Args:
-            q: (R, h * w, dim).
-            k: (R, T, key_dim): `maps` whole maps, one after the other, then tokens that have no place.
-            v: (R, T, key_dim).
+            x: (R, h * w, dim), or (1, h * w, dim) where all rows are alike.
+            keys: (R, T, dim), projected and turned.
+            values: (R, T, key_dim), not projected.
             table: (h * w, dim / 2) complex.
         """
-        q, k, v = rotate(self.q_proj(q), table), self.k_proj(k), self.v_proj(v)
-        placed, free = k[:, : maps * len(table)], k[:, maps * len(table) :]
-        placed = rotate(torch.unflatten(placed, 1, (maps, len(table))), table).flatten(1, 2)
-        q, k, v = self.split(q), self.split(torch.cat((placed, free), dim=1)), self.split(v)
-        drop = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)
-        out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        q = rotate(self.q_proj(x), table).expand(len(keys), -1, -1)
+        if q.device.type == "cpu" and q.dtype == torch.float32 and not (self.training or torch.is_grad_enabled()):
+            mixed = self.v_proj(_blockwise(q, keys, values))
+        else:
+            mixed = self._attend(q, keys, self.v_proj(values))
+        out: Tensor = self.out_proj(mixed)
         return out
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        drop = self.dropout if self.training else 0.0
+        return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], dropout_p=drop)[:, 0]
+
+
+def _blockwise(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of (R, Q, c) queries to (R, T, c) keys and (R, T, d) values, a few queries at a time: (R, Q, d).
+
+    The fused kernel wants values as wide as keys. An average of projected values is the projection of their average,
+    so values are averaged as they are stored, narrow, which saves more than the kernel does.
+    """
+    rows = []
+    for queries, keys, values in zip(q * q.shape[-1] ** -0.5, k, v, strict=True):
+        blocks = queries.split(QUERIES_AT_ONCE)
+        rows.append(torch.cat([(block @ keys.T).softmax(dim=-1) @ values for block in blocks]))
+    return torch.stack(rows)
 
 
 class MemoryAttentionLayer(nn.Module):
@@ -54,11 +77,10 @@ class MemoryAttentionLayer(nn.Module):
         self.linear2 = nn.Linear(config.memory_mlp_dim, dim)
         self.dropout = nn.Dropout(drop)
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, table: Tensor, maps: int) -> Tensor:
-        """(R, h * w, D) -> the same; `keys` and `values` are (R, T, memory_dim), see `RotaryAttention.turned`."""
-        normed = self.norm1(x)
-        x = x + self.dropout(self.self_attention.turned(normed, normed, normed, table, 1))
-        x = x + self.dropout(self.cross_attention.turned(self.norm2(x), keys, values, table, maps))
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, table: Tensor) -> Tensor:
+        """(R or 1, h * w, D) -> (R, h * w, D); `keys` and `values` as in `RotaryAttention.over_memory`."""
+        x = x + self.dropout(self.self_attention.over_itself(self.norm1(x), table))
+        x = x + self.dropout(self.cross_attention.over_memory(self.norm2(x), keys, values, table))
         out: Tensor = x + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(self.norm3(x))))))
         return out
 
@@ -87,44 +109,55 @@ class MemoryAttention(nn.Module):
         Equal biases of queries and keys, in the channels whose rotary code turns fast, give a score that falls with
         the distance between two cells: the first memory that is read is that of the same place.
         """
-        for layer in self.layers:
-            assert isinstance(layer, MemoryAttentionLayer)
+        for layer in self._layers:
             attention = layer.cross_attention
             half = attention.q_proj.out_features // 2
             for bias in (attention.q_proj.bias.data, attention.k_proj.bias.data):
                 bias.unflatten(0, (2, half))[:, : half // 4] = NEARNESS
 
+    @property
+    def _layers(self) -> list[MemoryAttentionLayer]:
+        return [layer for layer in self.layers if isinstance(layer, MemoryAttentionLayer)]
+
+    def project(self, spatial: Tensor) -> ProjectedMemory:
+        """Make one (memory_dim, h, w) spatial memory ready to be read, as often as one likes."""
+        spatial = spatial.to(self.slot_codes.dtype)
+        channels, height, width = spatial.shape
+        place = sine_map(channels, height, width, spatial.device).to(spatial.dtype)
+        placed = (spatial + place).flatten(1).T
+        weights = [layer.cross_attention.k_proj.weight for layer in self._layers]
+        table = rotary_table(len(weights[0]), height, width, spatial.device)
+        keys = tuple(pairs(F.linear(placed, weight)) * table for weight in weights)
+        return ProjectedMemory(spatial.flatten(1).T.contiguous(), keys)
+
     def forward(self, stride16: Tensor, memory: MemoryTokens | None) -> Tensor:
-        """(R, D, h, w) raw features -> (R, D, h, w) fused ones."""
-        if memory is None or memory.spatial.shape[1] + memory.pointers.shape[1] == 0:
+        """(R or 1, D, h, w) raw features -> (R, D, h, w) fused ones; (1, D, h, w) where there is no memory."""
+        if memory is None or memory.slot.shape[1] + memory.pointers.shape[1] == 0:
             return stride16 + self.no_memory[:, None, None]
         _, channels, height, width = stride16.shape
         x = stride16 + QUERY_POSITION_WEIGHT * sine_map(channels, height, width, stride16.device).to(stride16.dtype)
         x = x.flatten(2).transpose(1, 2)
-        spatial, spatial_keys = self._spatial_tokens(memory, stride16.dtype)
-        pointers, pointer_keys = self._pointer_tokens(memory, stride16.dtype)
-        keys, values = torch.cat((spatial_keys, pointer_keys), dim=1), torch.cat((spatial, pointers), dim=1)
         table = rotary_table(channels, height, width, stride16.device)
-        for layer in self.layers:
-            x = layer(x, keys, values, table, memory.spatial.shape[1])
+        pointers, pointer_keys = self._pointer_tokens(memory, stride16.dtype)
+        parts = [[*(one.values for one in row), free] for row, free in zip(memory.spatial, pointers, strict=True)]
+        values = torch.cat([part for row in parts for part in row]).unflatten(0, (len(parts), -1))
+        codes = self._temporal_codes(memory).to(stride16.dtype)
+        for number, layer in enumerate(self._layers):
+            project = layer.cross_attention.k_proj
+            keys = project(pointer_keys)
+            if codes.shape[1]:
+                keys = torch.cat((_map_keys(memory, number, project(codes), table).to(keys.dtype), keys), dim=1)
+            x = layer(x, keys, values, table)
         out: Tensor = torch.unflatten(self.norm(x).transpose(1, 2), 2, (height, width))
         return out
 
-    def _spatial_tokens(self, memory: MemoryTokens, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Values and keys of the spatial memories, each (R, N * h * w, memory_dim)."""
-        spatial = memory.spatial.to(dtype)
-        _, _, channels, height, width = spatial.shape
-        tables = [self.slot_codes, self.slot_codes.new_zeros(1, channels)]
+    def _temporal_codes(self, memory: MemoryTokens) -> Tensor:
+        """(R, N, memory_dim): what the time at which a spatial memory is read adds to each of its cells."""
+        tables = [self.slot_codes, self.slot_codes.new_zeros(1, self.memory_dim)]
         if self.long_term_codes is not None:
             tables.insert(1, self.long_term_codes)
-        time = torch.cat(tables)[memory.slot].to(dtype)  # slot -1 reads the last row, which is zero
-        place = sine_map(channels, height, width, spatial.device).to(dtype)
-        keys = (spatial + (place + time[..., None, None])) * memory.key_gain.to(dtype)[..., None, None, None]
-
-        def flat(x: Tensor) -> Tensor:
-            return x.permute(0, 1, 3, 4, 2).flatten(1, 3)
-
-        return flat(spatial), flat(keys)
+        codes = torch.cat(tables)[memory.slot]  # slot -1 reads the last row, which is zero
+        return codes if memory.key_gain is None else codes * memory.key_gain[..., None].to(codes.dtype)
 
     def _pointer_tokens(self, memory: MemoryTokens, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Values and keys of the pointers, each (R, P * D / memory_dim, memory_dim): a pointer is cut into tokens."""
@@ -135,3 +168,16 @@ class MemoryAttention(nn.Module):
             keys = keys + self.pointer_time(code.to(dtype))[:, :, None]
         keys = keys * memory.pointer_gain.to(dtype)[..., None, None]
         return tokens.flatten(1, 2), keys.flatten(1, 2)
+
+
+def _map_keys(memory: MemoryTokens, layer: int, codes: Tensor, table: Tensor) -> Tensor:
+    """One layer's keys of the spatial memories, (R, N * h * w, D).
+
+    A key is the turned projection of gain * (cell + place + time). Both maps are linear, so of what is kept with the
+    memory, the projected and turned cell + place, only the scaled time is missing: `codes`, (R, N, D), with the bias.
+    """
+    kept = torch.stack([one.keys[layer] for row in memory.spatial for one in row]).unflatten(0, codes.shape[:2])
+    if memory.key_gain is not None:
+        kept = kept * memory.key_gain[..., None, None].float()
+    keys = torch.addcmul(kept, pairs(codes)[:, :, None], table)
+    return torch.view_as_real(keys).flatten(3).flatten(1, 2)

@@ -1,4 +1,4 @@
-"""SAM 2 as four verbs on plain tensors: encode an image, attend to memory, decode prompts, encode a memory.
+"""SAM 2 as five verbs on plain tensors: encode an image, project and attend to memory, decode prompts, encode a memory.
 
 Ravi et al., "SAM 2: Segment Anything in Images and Videos" (2024). Numerically equal to the published networks; it
 knows no video, no object and no policy. Nothing here detaches or enters inference mode.
@@ -16,7 +16,8 @@ from trocar.model.mask_decoder import MASK_TOKENS, STABILITY_FLOOR, MaskDecoder,
 from trocar.model.memory_attention import MemoryAttention
 from trocar.model.memory_encoder import MemoryEncoder
 from trocar.model.prompt_encoder import PromptEncoder
-from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, PromptTensors
+from trocar.model.semantic_head import SemanticHead
+from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors
 
 
 class Network(nn.Module):
@@ -37,6 +38,7 @@ class Network(nn.Module):
         self.pointer_head = Mlp((dim, dim, dim, dim))
         self.absent_pointer = nn.Parameter(torch.empty(1, dim))
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.semantic_head = SemanticHead(config, config.semantic) if config.semantic else None
         nn.init.trunc_normal_(self.absent_pointer, std=0.02)
         self.apply(_initialise)
         self.image_encoder.prepare_training()
@@ -55,13 +57,39 @@ class Network(nn.Module):
         decoder = self.mask_decoder
         return ImageFeatures(decoder.stride4_conv(stride4), decoder.stride8_conv(stride8), stride16)
 
+    def project_memory(self, spatial: Tensor) -> ProjectedMemory:
+        """The part of reading a (memory_dim, h, w) spatial memory that is the same each time, for `attend`.
+
+        It takes more room than the memory itself: memory_layers * hidden_dim * 4 bytes a cell and its float32 copy.
+        """
+        projected: ProjectedMemory = self.memory_attention.project(spatial)
+        return projected
+
     def attend(self, stride16: Tensor, memory: MemoryTokens | None) -> Tensor:
-        """Fuse (R, D, h, w) raw features with what each row remembers -> (R, D, h, w).
+        """Fuse raw features with what each row remembers -> (R, D, h, w).
 
         With nothing to attend to, the learned no-memory embedding is added instead.
+
+        Args:
+            stride16: (R, D, h, w), or (1, D, h, w) where all rows look at the same image: what does not depend on the
+                memory is then done once. Without a memory there is one row.
+            memory: of R rows.
         """
         fused: Tensor = self.memory_attention(stride16, memory)
         return fused
+
+    def classify(self, raw: Tensor, fused: Tensor, memory: MemoryTokens) -> Tensor | None:
+        """What the objects of R rows are, (R, K) logits; None for a network without a semantic head.
+
+        Args:
+            raw: (R or 1, D, h, w) the frames' own stride-16 features.
+            fused: (R, D, h, w) from `attend`.
+            memory: of R rows.
+        """
+        if self.semantic_head is None or self.config.semantic is None:
+            return None
+        logits: Tensor = self.semantic_head(raw if self.config.semantic.frame == "raw" else fused, memory)
+        return logits
 
     def decode(
         self,

@@ -57,7 +57,11 @@ def rotary_table(channels: int, height: int, width: int, device: torch.device) -
         return torch.polar(torch.ones_like(angle), angle)
 
 
+def pairs(x: Tensor) -> Tensor:
+    """Neighbouring channel pairs of (..., C) as (..., C / 2) complex64, of float64 complex128."""
+    return torch.view_as_complex(torch.unflatten(x.to(torch.promote_types(x.dtype, torch.float32)), -1, (-1, 2)))
+
+
 def rotate(x: Tensor, table: Tensor) -> Tensor:
     """Turn neighbouring channel pairs of (..., T, C) by the angles of a (T, C / 2) table."""
-    pairs = torch.view_as_complex(torch.unflatten(x.float(), -1, (-1, 2)))
-    return torch.view_as_real(pairs * table).flatten(-2).to(x.dtype)
+    return torch.view_as_real(pairs(x) * table).flatten(-2).to(x.dtype)

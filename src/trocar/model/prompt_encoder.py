@@ -25,6 +25,7 @@ class PromptEncoder(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         dim = config.hidden_dim
+        self.pads_boxes = config.family == "sam2"
         self.register_buffer("frequencies", FREQUENCY_SCALE * torch.randn(2, dim // 2))
         self.point_codes = nn.ParameterList(nn.Parameter(torch.randn(1, dim)) for _ in range(KINDS))
         self.not_a_point = nn.Parameter(torch.randn(1, dim))
@@ -52,15 +53,29 @@ class PromptEncoder(nn.Module):
         return self.positions(places).permute(2, 0, 1)[None]
 
     def points(self, prompts: PromptTensors, side: int) -> Tensor:
-        """(R, K + 1, D): a token for each point, and the padding token that the release always adds after points.
+        """(R, K + 1, D): a token for each point, and the padding token that the release of SAM 2 always adds.
+
+        SAM's adds it to clicks alone: (R, K, D) with a box or without any point.
 
         Args:
             side: S, the input's side in pixels.
+
+        Raises:
+            ValueError: some rows have a box and some have not, and the network pads only the latter.
         """
-        kinds = F.pad(prompts.labels.long(), (0, 1), value=-1)
-        places = F.pad((prompts.points.float() + 0.5) / side, (0, 0, 0, 1))
+        padding = 1 if self.pads_boxes else self._padding(prompts.labels)
+        kinds = F.pad(prompts.labels.long(), (0, padding), value=-1)
+        places = F.pad((prompts.points.float() + 0.5) / side, (0, 0, 0, padding))
         codes = torch.cat((*self.point_codes, self.not_a_point))[kinds]  # kind -1 reads the last row
         return torch.where((kinds >= 0)[..., None], self.positions(places) + codes, codes)
+
+    @staticmethod
+    def _padding(labels: Tensor) -> int:
+        """How many padding tokens SAM adds to (R, K) labels."""
+        boxed = (labels >= 2).any(dim=1)
+        if bool(boxed.any()) != bool(boxed.all()):
+            raise ValueError("rows with a box and rows without belong in different calls: only the latter are padded")
+        return 0 if labels.shape[1] == 0 or bool(boxed.any()) else 1
 
     def dense(self, prompts: PromptTensors, height: int, width: int) -> Tensor:
         """What is added to the (R, D, height, width) features: the mask prompt, and the drawing of the points."""

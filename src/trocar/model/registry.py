@@ -13,6 +13,7 @@ from trocar.model import config as configs
 from trocar.model.checkpoint import load_weights, open_network, read_head
 from trocar.model.config import NetworkConfig
 from trocar.model.network import Network
+from trocar.model.sam1 import make_network
 
 WEIGHTS_FOLDER = "TROCAR_WEIGHTS"  # environment variable: a folder with weights files
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -29,7 +30,8 @@ class ModelInfo:
         parameters: how many, in millions.
         megabytes: size of the weights file.
         repository: where the file is published on Hugging Face; None for weights inside the package.
-        files: names under which the file is looked for, the published one first.
+        files: names under which the file is looked for, the published one first; that of a repository whose files have
+            names of no meaning stands in a folder of the repository's name.
     """
 
     name: str
@@ -45,7 +47,16 @@ class ModelInfo:
         """Where the weights come from, in words."""
         if self.repository is None:
             return "inside the package"
-        return f"Hugging Face {self.repository}, file {self.files[0]}"
+        return f"Hugging Face {self.repository}, file {self.published}"
+
+    @property
+    def published(self) -> str:
+        """What the file is called in its repository."""
+        return self.files[0].rpartition("/")[2]
+
+    def is_published_as(self, path: Path) -> bool:
+        """Whether a file bears a name under which these weights are looked for."""
+        return self.repository is not None and any(path.match(file) for file in self.files)
 
 
 def _published(config: NetworkConfig, parameters: float, megabytes: int) -> ModelInfo:
@@ -55,6 +66,16 @@ def _published(config: NetworkConfig, parameters: float, megabytes: int) -> Mode
     files = (file, f"{config.name}.safetensors", f"{config.name}.pt")
     repository = f"facebook/{version}-hiera-{size}"
     return ModelInfo(config.name, config, "Apache-2.0", parameters, megabytes, repository, files)
+
+
+def _sam(
+    config: NetworkConfig, parameters: float, megabytes: int, repository: str, files: tuple[str, str]
+) -> ModelInfo:
+    """A network of the SAM family; `files` are Hugging Face's conversion, in its repository, and the release's own."""
+    converted, release = files
+    conversion = f"{repository.rpartition('/')[2]}/{converted}"
+    names = (conversion, release, f"{config.name}.safetensors", f"{config.name}.pth")
+    return ModelInfo(config.name, config, "Apache-2.0", parameters, megabytes, repository, names)
 
 
 MODELS: dict[str, ModelInfo] = {
@@ -69,6 +90,10 @@ MODELS: dict[str, ModelInfo] = {
         _published(configs.SAM20_SMALL, 46.0, 184),
         _published(configs.SAM20_BASE_PLUS, 80.8, 323),
         _published(configs.SAM20_LARGE, 224.4, 898),
+        _sam(configs.SAM_VIT_B, 93.7, 375, "facebook/sam-vit-base", ("model.safetensors", "sam_vit_b_01ec64.pth")),
+        _sam(configs.SAM_VIT_L, 312.3, 1249, "facebook/sam-vit-large", ("model.safetensors", "sam_vit_l_0b3195.pth")),
+        _sam(configs.SAM_VIT_H, 641.1, 2564, "facebook/sam-vit-huge", ("model.safetensors", "sam_vit_h_4b8939.pth")),
+        _sam(configs.MEDSAM, 93.7, 375, "wanglab/medsam-vit-base", ("pytorch_model.bin", "medsam_vit_b.pth")),
     )
 }
 
@@ -120,7 +145,7 @@ def load_network(name: str, path: Path | None = None, download: bool = False) ->
     file = path or find_weights(name, download)
     if file.suffix == ".safetensors" and "config" in read_head(file):
         return open_network(file)
-    network = Network(info.config)
+    network = make_network(info.config)
     load_weights(network, file)
     return network.eval()
 
@@ -129,14 +154,15 @@ def _download(info: ModelInfo) -> Path:
     """Hugging Face's cached copy, fetched if need be."""
     hub = import_module("huggingface_hub")
     try:
-        return Path(hub.hf_hub_download(repo_id=info.repository, filename=info.files[0]))
+        return Path(hub.hf_hub_download(repo_id=info.repository, filename=info.published))
     except (OSError, ValueError) as error:  # the hub's own errors derive from these
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise FileNotFoundError(_how_to_get(info, f"could not be fetched ({reason})")) from error
 
 
 def _how_to_get(info: ModelInfo, what: str) -> str:
+    name = "" if info.published == info.files[0] else f" as {info.files[0]}"
     return (
-        f"the weights of {info.name!r} ({info.megabytes} MB) {what}: get {info.files[0]} from {info.repository} on "
-        f"Hugging Face, put it in a folder and name that folder in {WEIGHTS_FOLDER}"
+        f"the weights of {info.name!r} ({info.megabytes} MB) {what}: get {info.published} from {info.repository} on "
+        f"Hugging Face, put it in a folder{name} and name that folder in {WEIGHTS_FOLDER}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,22 +29,36 @@ class ImageFeatures:
 
 
 @dataclass(frozen=True, eq=False)
+class ProjectedMemory:
+    """One spatial memory, as far as it can be made ready before anybody knows when and how it is read.
+
+    Args:
+        values: (h * w, C) its cells.
+        keys: for each layer of memory attention the cells' keys, (h * w, D / 2) complex64: turned by their place, still
+            without what depends on the reading, which is the temporal code, the gain and, with them, the bias.
+    """
+
+    values: Tensor
+    keys: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class MemoryTokens:
     """What R rows attend to. All rows of one call have the same N and the same P; both may be 0.
 
     Args:
-        spatial: (R, N, C, h, w) spatial memories.
+        spatial: R times N spatial memories.
         slot: (R, N) long temporal code: -1 none, 0..num_slots-1 the checkpoint's row (0 the newest frame, the last one
             prompted frames), num_slots+k the k-th long-term row.
-        key_gain: (R, N) factor on the keys (memory plus position), 1 for none.
+        key_gain: (R, N) factor on the keys (memory plus position); None where all are 1.
         pointers: (R, P, D) object pointers.
         pointer_distance: (R, P) distance in time divided by (bound - 1); networks without a time code ignore it.
         pointer_gain: (R, P) factor on the pointers' keys.
     """
 
-    spatial: Tensor
+    spatial: Sequence[Sequence[ProjectedMemory]]
     slot: Tensor
-    key_gain: Tensor
+    key_gain: Tensor | None
     pointers: Tensor
     pointer_distance: Tensor
     pointer_gain: Tensor

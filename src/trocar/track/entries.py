@@ -39,20 +39,23 @@ class StepSettings:
 
 @dataclass(frozen=True, eq=False)
 class Survivor:
-    """A chosen candidate: of which task, decoded from which (D, h, w) fused feature, as what."""
+    """A chosen candidate: of which task, decoded from which (D, h, w) fused feature, as what, of what class."""
 
     task: Task
     fused: Tensor
     decoded: Decoded
     choice: Choice
     candidates: Candidates
+    class_logits: Tensor | None
 
     @property
     def prompted(self) -> bool:
         return self.task.prompt is not None
 
 
-def choose_rows(rows: Sequence[Row], fused: Tensor, decoded: Sequence[Decoded]) -> list[Survivor]:
+def choose_rows(
+    rows: Sequence[Row], fused: Tensor, decoded: Sequence[Decoded], classes: Sequence[Tensor | None]
+) -> list[Survivor]:
     """Each policy's choice among all its rows; on a prompted frame the user's word, so the best single candidate."""
     survivors = []
     by_task: dict[int, list[int]] = {}
@@ -64,7 +67,7 @@ def choose_rows(rows: Sequence[Row], fused: Tensor, decoded: Sequence[Decoded]) 
         choices = best_candidate(offered) if task.prompt is not None else task.track.policy.choose(task.visit, offered)
         for one in choices:
             at = members[one.parent]
-            survivors.append(Survivor(task, fused[at], decoded[at], one, offered[one.parent]))
+            survivors.append(Survivor(task, fused[at], decoded[at], one, offered[one.parent], classes[at]))
     return survivors
 
 
@@ -170,6 +173,7 @@ def make_entries(
                 box=box,
                 feature=_kept_feature(one, features),
                 tags=choice.tags,
+                class_logits=one.class_logits,
             )
         )
     return entries

@@ -103,4 +103,6 @@ class Lineage:
 
 def _mask_alone(entry: MemoryEntry) -> MemoryEntry:
     """An entry that may wait for long, without what only memory needs and without the batch that it is a view of."""
-    return replace(entry, spatial=None, feature=None, logits=entry.logits.clone(), pointer=entry.pointer.clone())
+    classes = None if entry.class_logits is None else entry.class_logits.clone()
+    alone = replace(entry, spatial=None, feature=None, logits=entry.logits.clone(), pointer=entry.pointer.clone())
+    return replace(alone, class_logits=classes)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trocar.geometry import Geometry
+from trocar.track.features import NetworkInput
 from trocar.track.track import FramePrompt
 
 
@@ -31,24 +32,26 @@ class PromptInput:
 
 
 def prompt_input(
-    prompt: FramePrompt, geometry: Geometry, side: int, previous: Tensor | None, device: torch.device
+    prompt: FramePrompt, geometry: Geometry, shown: NetworkInput, previous: Tensor | None, device: torch.device
 ) -> PromptInput:
-    """Map a frame's prompt from source pixels to a square input of `side` pixels.
+    """Map a frame's prompt from source pixels to those of the network's square input.
 
     Args:
         prompt: what was said.
         geometry: of the source.
-        side: S.
+        shown: how the network sees frames.
         previous: (s, s) logits of the mask that clicks and boxes refine.
         device: where the tensors go.
     """
     corners = [(prompt.box.x0, prompt.box.y0), (prompt.box.x1, prompt.box.y1)] if prompt.box else []
     xy = np.array([*corners, *((point.x, point.y) for point in prompt.points)], np.float32).reshape(-1, 2)
     labels = [2, 3][: len(corners)] + [int(point.positive) for point in prompt.points]
+    rows, columns = shown.extent(geometry.size)
     mask = None
     if prompt.mask is not None:
         soft = torch.from_numpy(prompt.mask)[None, None].float().to(device)
-        soft = F.interpolate(soft, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+        soft = F.interpolate(soft, size=(rows, columns), mode="bilinear", antialias=True, align_corners=False)
+        soft = F.pad(soft, (0, shown.side - columns, 0, shown.side - rows))
         mask, previous = soft[0, 0] >= 0.5, None
-    points = torch.from_numpy(geometry.to_square(xy, side)).to(device)
+    points = torch.from_numpy(geometry.scaled(xy, (rows, columns))).to(device)
     return PromptInput(points, torch.tensor(labels, dtype=torch.long, device=device), previous, mask)

@@ -49,9 +49,9 @@ def step(network: Network, features: ImageFeatures, tasks: Sequence[Task], setti
     memory when its driver says so (`Track.tell`).
     """
     rows = [Row(task, plan) for task in tasks for plan in _plans(task, features, settings.seed)]
-    fused = attend_rows(network, features, rows)
+    fused, classes = attend_rows(network, features, rows)
     decoded = decode_rows(network, features, fused, rows, settings.stability_fallback)
-    survivors = choose_rows(rows, fused, decoded)
+    survivors = choose_rows(rows, fused, decoded, classes)
     logits = chosen_logits(survivors)
     spatial = encode_rows(network, features, survivors, logits, settings)
     entries = make_entries(network, features, survivors, logits, spatial, settings.entry_dtype)

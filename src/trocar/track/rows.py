@@ -17,12 +17,13 @@ from torch import Tensor
 
 from trocar.memory.seam import MemoryEntry, ReadPlan, Visit
 from trocar.model.network import Network
-from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, PromptTensors, no_prompt
+from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors, no_prompt
 from trocar.track.prompt_input import PromptInput
 from trocar.track.track import Track
 
 MASK_LOGIT = 10.0  # a mask prompt becomes logits of +-10 (SAM 2, mask prompts are the output)
 PREVIOUS_LIMIT = 32.0  # previous logits are fed back within +-32
+KEPT_CELLS = 32 * 32  # of larger maps, projected memories take much room and spare little: attention grows faster
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,47 +65,78 @@ def image_index(rows: Sequence[Row], device: torch.device) -> Tensor:
     return torch.tensor([row.task.image for row in rows], device=device)
 
 
-def attend_rows(network: Network, features: ImageFeatures, rows: Sequence[Row]) -> Tensor:
-    """Each row's stride-16 feature after memory attention: (R, D, h, w)."""
+def attend_rows(network: Network, features: ImageFeatures, rows: Sequence[Row]) -> tuple[Tensor, list[Tensor | None]]:
+    """Each row's stride-16 feature after memory attention, (R, D, h, w), and what its object is, (K,) logits.
+
+    Classes are None for a network without a semantic head, and for rows that read no memory.
+    """
     image = image_index(rows, features.stride16.device)
     fused: list[Tensor] = [features.stride16] * len(rows)
+    classes: list[Tensor | None] = [None] * len(rows)
+    projected = _projected(network, rows, features.stride16[0, 0].numel())
     for members in _groups(rows, lambda row: (len(row.plan.spatial), len(row.plan.pointers))):
-        queries = features.stride16[image[members]]
+        # One image is given once, however many rows look at it.
+        queries = features.stride16 if len(features.stride16) == 1 else features.stride16[image[members]]
         slots = network.config.num_slots + network.config.num_long_term_slots
-        attended = network.attend(queries, _memory_tokens([rows[index] for index in members], queries, slots))
+        memory = _memory_tokens([rows[at] for at in members], [projected[at] for at in members], queries, slots)
+        attended = network.attend(queries, memory).expand(len(members), -1, -1, -1)
+        said = None if memory is None else network.classify(queries, attended, memory)
+        if said is not None:
+            for index, logits in zip(members, said, strict=True):
+                classes[index] = logits
         for index, feature in zip(members, attended, strict=True):
             # A mask prompt is the output itself; its pointer is decoded from the plain image (SAM 2).
             prompt = rows[index].task.prompt
             plain = prompt is not None and prompt.mask is not None
             fused[index] = features.stride16[rows[index].task.image] if plain else feature
-    return torch.stack(fused)
+    return torch.stack(fused), classes
 
 
-def _memory_tokens(rows: Sequence[Row], like: Tensor, slots: int) -> MemoryTokens | None:
+def _projected(network: Network, rows: Sequence[Row], cells: int) -> list[list[ProjectedMemory]]:
+    """The spatial memories that each row reads, ready for the network; their maps have `cells` cells.
+
+    From one frame to the next most of them stay the same, so a track keeps those that it read last, and only those.
+    Where gradients are wanted nothing is kept, as weights change. Each memory is projected by itself, so that one that
+    was kept and one that is made again, after a restart for example, are equal to the last bit.
+    """
+    keep = cells <= KEPT_CELLS and not torch.is_grad_enabled()
+    fresh: dict[int, dict[MemoryEntry, ProjectedMemory]] = {}
+    projected = []
+    for row in rows:
+        track = row.task.track
+        own = fresh.setdefault(id(track), {})
+        read = [track.entries[item.entry] for item in row.plan.spatial]
+        for entry in read:
+            if entry not in own:
+                kept = track.projected.get(entry) if keep else None
+                own[entry] = kept or network.project_memory(_required(entry.spatial))
+        projected.append([own[entry] for entry in read])
+    for row in rows:
+        row.task.track.projected = fresh[id(row.task.track)] if keep else {}
+    return projected
+
+
+def _memory_tokens(
+    rows: Sequence[Row], projected: Sequence[Sequence[ProjectedMemory]], like: Tensor, slots: int
+) -> MemoryTokens | None:
     """What rows of equal lengths attend to; `slots` is how many temporal codes the network has."""
     plans = [row.plan for row in rows]
     if not plans[0].spatial and not plans[0].pointers:
         return None
-    entries = [row.task.track.entries for row in rows]
-
-    def stacked(part: Callable[[MemoryEntry], Tensor | None], items: str, shape: tuple[int, ...]) -> Tensor:
-        tensors = [
-            torch.stack([_required(part(known[item.entry])) for item in getattr(plan, items)])
-            for plan, known in zip(plans, entries, strict=True)
-            if getattr(plan, items)
-        ]
-        return torch.stack(tensors).to(like.dtype) if tensors else like.new_zeros(len(rows), 0, *shape)
 
     def numbers(values: list[list[float]]) -> Tensor:
         return torch.tensor(values, dtype=like.dtype, device=like.device)
 
+    vectors = [row.task.track.entries[item.entry].pointer for row in rows for item in row.plan.pointers]
+    pointers = torch.stack(vectors).to(like.dtype) if vectors else like.new_empty(0)
+    gains = [[item.gain for item in plan.spatial] for plan in plans]
     return MemoryTokens(
-        spatial=stacked(lambda entry: entry.spatial, "spatial", (1, *like.shape[-2:])),
+        spatial=projected,
         slot=torch.tensor(
             [[_row_of_codes(item.slot, slots) for item in plan.spatial] for plan in plans], device=like.device
         ).long(),
-        key_gain=numbers([[item.gain for item in plan.spatial] for plan in plans]),
-        pointers=stacked(lambda entry: entry.pointer, "pointers", (like.shape[1],)),
+        key_gain=None if all(gain == 1 for row in gains for gain in row) else numbers(gains),
+        pointers=pointers.view(len(rows), len(plans[0].pointers), like.shape[1]),
         pointer_distance=numbers([[item.distance / item.normaliser for item in plan.pointers] for plan in plans]),
         pointer_gain=numbers([[item.gain for item in plan.pointers] for plan in plans]),
     )

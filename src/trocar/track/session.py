@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from trocar.frames import FrameSource, geometry_of
 from trocar.masks import FrameMasks
+from trocar.memory.none import NoMemory
 from trocar.memory.recent import Recent
 from trocar.memory.seam import MemoryEntry, MemoryPolicy
 from trocar.memory.self_sorting import SelfSorting
@@ -23,7 +23,7 @@ from trocar.model.network import Network
 from trocar.model.tensors import ImageFeatures
 from trocar.prompts import Prompt, check_prompt
 from trocar.track.entries import StepSettings, suppress_overlap
-from trocar.track.features import Features
+from trocar.track.features import Features, input_of
 from trocar.track.lineage import Lineage
 from trocar.track.order import SIGNS, Direction, Pass
 from trocar.track.prompt_input import prompt_input
@@ -57,7 +57,8 @@ class Session:
         network: see `trocar.load`.
         source: see `trocar.open_source`.
         memory: a policy, copied for each object. Where it is not given: SAM 2's own, or for a source that says that it
-            is not `ordered` MedSAM-2's without its bank, which reads the prompts alone.
+            is not `ordered` MedSAM-2's without its bank, which reads the prompts alone; with a network that cannot
+            remember none.
         options: see `SessionOptions`.
         features: gives the image features of a frame, for sessions that share them; by default each has its own.
     """
@@ -75,11 +76,13 @@ class Session:
         self.options = options or SessionOptions()
         self._network = network.eval()
         self._ordered: bool = getattr(source, "ordered", True)
-        by_default = Recent() if self._ordered else SelfSorting(bank=0)
-        self._memory: MemoryPolicy = by_default if memory is None else memory
-        self._side = self.options.image_size or network.config.image_size
+        by_default: MemoryPolicy = Recent() if self._ordered else SelfSorting(bank=0)
+        if not network.config.remembers:
+            by_default = NoMemory()
+        self._memory = by_default if memory is None else memory
+        self._input = input_of(network.config, self.options.image_size)
         self._device = next(network.parameters()).device
-        self._features = features or Features(network, source, self._side)
+        self._features = features or Features(network, source, self._input.side)
         self._edits: list[tuple[int, int, Track | None]] = []  # (object, frame, the track as it was before)
         folder = self.options.snapshot_folder
         self._temporary = tempfile.TemporaryDirectory(prefix="trocar-") if folder is None else None
@@ -92,7 +95,8 @@ class Session:
         answer sticks: tracking never overwrites it. What comes after it is tracked anew by `propagate(start=frame)`.
 
         Raises:
-            ValueError: a prompt lies outside the frame, the frame beyond the source, or a mask has another size.
+            ValueError: a prompt lies outside the frame, the frame beyond the source, a mask has another size, or the
+                policy asks for memories that the network cannot encode.
         """
         if not prompts:
             raise ValueError("add needs at least one prompt: a Box, Point, Scribble or MaskPrompt")
@@ -262,7 +266,7 @@ class Session:
         found, memory = self._tracked(track, frame)
         if frame in track.prompted:
             found = track.prompted[frame].logits
-        asked = prompt_input(track.prompts[frame], geometry_of(self.source, frame), self._side, found, self._device)
+        asked = prompt_input(track.prompts[frame], geometry_of(self.source, frame), self._input, found, self._device)
         visit = self._stretch("forward", frame, frame).visit(frame)
         reader = memory or track.fork()
         reader.next_id = track.next_id
@@ -300,7 +304,7 @@ class Session:
             return FrameMasks(frame, {})
         logits = torch.stack([entry.logits for entry in entries.values()]).float()
         size = geometry_of(self.source, frame).size
-        large = F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
+        large = self._input.to_frame(logits, size)
         if self.options.step.non_overlap:
             large = suppress_overlap(large)
         masks = dict(zip(entries, (large > 0).cpu().numpy(), strict=True))
@@ -308,9 +312,18 @@ class Session:
             # A mask prompt is the answer to the pixel, whatever the network's resolution.
             exact = {name: self.tracks[name].prompts.get(frame) for name in masks}
             masks |= {name: said.mask for name, said in exact.items() if said is not None and said.mask is not None}
-        scores = {name: entry.iou if entry.present else 0.0 for name, entry in entries.items()}
+        scores = {name: min(max(entry.iou, 0.0), 1.0) if entry.present else 0.0 for name, entry in entries.items()}
         prompted = frozenset(name for name, entry in entries.items() if entry.role == "prompted")
-        return FrameMasks(frame, masks, scores, prompted)
+        classes = {name: self._classes(entry) for name, entry in entries.items() if entry.class_logits is not None}
+        return FrameMasks(frame, masks, scores, prompted, classes=classes)
+
+    def _classes(self, entry: MemoryEntry) -> dict[str, float]:
+        """The probability of each class that the network's semantic head knows."""
+        semantic = self._network.config.semantic
+        assert semantic is not None
+        assert entry.class_logits is not None
+        chances = (entry.class_logits.float() / semantic.temperature).softmax(0).tolist()
+        return dict(zip(semantic.names, chances, strict=True))
 
 
 class Propagation(Iterator[FrameMasks]):

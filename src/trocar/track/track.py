@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trocar.memory.seam import EntryId, MemoryEntry, MemoryPolicy, Record, Visit
+from trocar.model.tensors import ProjectedMemory
 from trocar.prompts import Box, MaskPrompt, Point, Prompt, Scribble
 from trocar.track.lineage import Lineage, Stage
 
@@ -59,6 +60,7 @@ class Track:
         entries: what the policy knows of and may read, by id.
         next_id: the next entry's id.
         lineage: frames whose masks have not been handed out yet.
+        projected: the memories that were read last, as the network reads them; only spares it work, and is no state.
     """
 
     object_id: int
@@ -68,6 +70,7 @@ class Track:
     entries: dict[EntryId, MemoryEntry] = field(default_factory=dict)
     next_id: int = 0
     lineage: Lineage = field(default_factory=Lineage)
+    projected: dict[MemoryEntry, ProjectedMemory] = field(default_factory=dict)
 
     def new_id(self) -> EntryId:
         self.next_id += 1

@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from trocar.formats.whole_file import whole_file
@@ -42,7 +41,7 @@ from trocar.track.evidence import (
     evidence_of,
     largest_slice,
 )
-from trocar.track.features import Features
+from trocar.track.features import Features, input_of
 from trocar.track.order import SIGNS, Direction, Pass
 from trocar.track.planes import ShownPlane, TrueAspect, plane_map, shown_planes
 from trocar.track.propagate import propagate
@@ -126,6 +125,7 @@ class VolumeRun:
         self._network = network.eval()
         self._memory = Recent() if memory is None else memory
         self._side = self.options.image_size or network.config.image_size
+        self._input = input_of(network.config, self._side)
         self._device = next(network.parameters()).device
         self._prompts: list[PlacedPrompt] = []
         self._boxes: dict[int, Box3d] = {}
@@ -330,7 +330,7 @@ class VolumeRun:
     def _say(self, plane: ShownPlane, frame: int, entries: Mapping[int, MemoryEntry]) -> None:
         """Note the probabilities of a slice."""
         logits = torch.stack([entry.logits for entry in entries.values()]).float()
-        large = F.interpolate(logits[None], size=plane.shown.geometry.size, mode="bilinear", align_corners=False)[0]
+        large = self._input.to_frame(logits, plane.shown.geometry.size)
         rows, columns = plane.size
         large = large[:, :rows, :columns]
         if self.options.step.non_overlap:
@@ -341,7 +341,7 @@ class VolumeRun:
                 said = np.where(prompt.mask[:rows, :columns], np.float16(0.5), np.float16(-0.5))
             self._store.array(evidence_name(plane.name, name), plane.shape)[frame] = said
             if plane.name == self.options.plane:
-                self._scores.setdefault(frame, {})[name] = entry.iou if entry.present else 0.0
+                self._scores.setdefault(frame, {})[name] = min(max(entry.iou, 0.0), 1.0) if entry.present else 0.0
 
     def _keep(self, done: int) -> None:
         """Note on disk that so many directions are done, with the memory after the last one."""
