@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from trocar.settings import field_names, read_settings, settings_from, to_toml, with_fields
+from trocar.settings import field_values, read_settings, settings_from, to_toml, with_fields
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def test_fields_are_replaced_by_text() -> None:
         ({"inner.rat": "1"}, "unknown key inner.rat: did you mean rate?"),
         ({"count": "one"}, "count must be a whole number, not 'one'"),
         ({"on": "yes"}, "on must be true or false"),
-        ({"count.x": "1"}, "count has no fields of its own"),
+        ({"stages.0.rate": "1"}, "stages has no 0 of its own"),
+        ({"count.x": "1"}, "count has no x of its own"),
     ],
 )
 def test_text_that_does_not_fit_is_named(given: dict[str, str], message: str) -> None:
@@ -92,5 +93,16 @@ def test_text_that_does_not_fit_is_named(given: dict[str, str], message: str) ->
         with_fields(Outer(1), given)
 
 
-def test_the_names_of_all_fields() -> None:
-    assert field_names(Outer)[-5:] == ["note", "shares", "inner.rate", "inner.names", "stages"]
+def test_tables_and_lists_are_reached_by_key_and_number() -> None:
+    changed = with_fields(FULL, {"shares.x": "1", "shares.own-data": "0.5", "stages.1.rate": "3"})
+    assert changed.shares == {"x": 1.0, "own-data": 0.5}
+    assert changed.stages == (Inner(), Inner(3.0))
+
+
+def test_the_values_of_all_fields() -> None:
+    assert list(field_values(Outer(1)))[-5:] == ["note", "shares", "inner.rate", "inner.names", "stages"]
+    values = field_values(FULL)
+    assert values["shares.x"] == 0.25
+    assert values["stages.1.rate"] == 1.0
+    given = {name: str(value) for name, value in values.items() if isinstance(value, int | float)}
+    assert with_fields(FULL, {name: text.lower() for name, text in given.items()}) == FULL

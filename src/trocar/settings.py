@@ -27,16 +27,26 @@ def read_settings(kind: type[T], path: Path) -> T:
         FileNotFoundError: there is no such file.
         ValueError: it is not TOML, a key is unknown (the nearest valid one is named), or a value does not fit.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file: give the path of a recipe (*.toml)")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a TOML file: {error}") from error
+    table = read_table(path)
     try:
         return settings_from(kind, table)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not TOML.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file: give the path of a recipe (*.toml)")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a TOML file: {error}") from error
 
 
 def settings_from(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
@@ -59,24 +69,35 @@ def settings_from(kind: type[T], table: Mapping[str, Any], where: str = "") -> T
 def with_fields(settings: T, given: Mapping[str, str]) -> T:
     """The settings with some fields replaced, as the command line gives them: "losses.dice" -> "2.0".
 
-    A field of several values takes them with commas between.
+    A field of several values takes them with commas between. "data.scenes" is a key of a table, "stages.0.side" a field
+    of the first of several.
 
     Raises:
         ValueError: there is no such field, or the text does not fit it.
     """
     for name, text in given.items():
-        settings = _replaced(settings, name.replace("-", "_").split("."), text, name)
+        settings = _replaced(settings, name.split("."), text, name)
     return settings
 
 
-def field_names(kind: type[Any]) -> list[str]:
-    """The fields that `with_fields` knows, dotted, in order."""
-    hints, names = typing.get_type_hints(kind), []
-    for name in _fields(kind):
-        hint = hints[name]
-        inside = field_names(typing.cast(type[Any], hint)) if is_dataclass(hint) else []
-        names += [f"{name}.{inner}" for inner in inside] or [name]
-    return names
+def field_values(settings: Any) -> dict[str, Any]:
+    """What `with_fields` can replace and what it is now; members of tables and lists go by their key or number."""
+    values: dict[str, Any] = {}
+    for name, value in _members(settings):
+        inside = field_values(value)
+        values |= {f"{name}.{inner}": item for inner, item in inside.items()} or {name: value}
+    return values
+
+
+def _members(value: Any) -> list[tuple[str, Any]]:
+    """The named parts of a value; a plain one has none."""
+    if is_dataclass(value):
+        return [(one.name, getattr(value, one.name)) for one in fields(value)]
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):
+        return [(str(number), one) for number, one in enumerate(value)]
+    return []
 
 
 def to_toml(settings: Any) -> str:
@@ -130,15 +151,26 @@ def _words(hint: Any) -> str:
 
 
 def _replaced(settings: Any, path: list[str], text: str, whole: str) -> Any:
-    known, name = _fields(settings), path[0]
+    known, name = _fields(settings), path[0].replace("-", "_")
     if name not in known:
         raise ValueError(_unknown(name, known, whole[: -len(".".join(path))]))
     hint = typing.get_type_hints(type(settings))[name]
     if len(path) > 1:
-        if not is_dataclass(hint):
-            raise ValueError(f"{whole}: {name} has no fields of its own")
-        return replace(settings, **{name: _replaced(getattr(settings, name), path[1:], text, whole)})
+        return replace(settings, **{name: _inside(hint, getattr(settings, name), path[1:], text, whole)})
     return replace(settings, **{name: _from_text(hint, text, whole)})
+
+
+def _inside(hint: Any, value: Any, path: list[str], text: str, whole: str) -> Any:
+    """A value of several members with one of them replaced."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if is_dataclass(hint):
+        return _replaced(value, path, text, whole)
+    if isinstance(value, Mapping):
+        return {**value, ".".join(path): _from_text(inner[1], text, whole)}
+    if origin is tuple and len(path) > 1 and path[0] in map(str, range(len(value))):
+        number = int(path[0])
+        return (*value[:number], _replaced(value[number], path[1:], text, whole), *value[number + 1 :])
+    raise ValueError(f"{whole}: {whole[: -len('.'.join(path)) - 1]} has no {path[0]} of its own")
 
 
 def _from_text(hint: Any, text: str, where: str) -> Any:

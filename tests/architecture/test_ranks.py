@@ -14,7 +14,7 @@ RANKS = [
     ["geometry", "frames", "masks", "prompts"],
     ["model", "memory", "formats", "metrics"],
     ["track", "classprompt", "datasets", "wire", "settings"],
-    ["load", "client"],
+    ["load", "promptable", "client"],
     ["train", "bench", "serve"],
     ["pretrain", "recognition"],
     ["cli", "__main__"],

@@ -10,13 +10,7 @@ import pytest
 import torch
 
 from trocar.bench.nano_card import CardOptions, card_table, run_card
-from trocar.bench.promptable import (
-    first_frames,
-    object_frames,
-    score_image_baselines,
-    score_images,
-    score_tracking_baselines,
-)
+from trocar.bench.prompt_baselines import score_image_baselines, score_tracking_baselines
 from trocar.datasets import Clip
 from trocar.memory import Recent
 from trocar.model import Network, tiny_random
@@ -34,14 +28,6 @@ def still_clip() -> Clip:
     return Clip("still", images, labels, {1: "a", 2: "b", 3: "c"})
 
 
-def test_what_counts() -> None:
-    clip = still_clip()
-    assert [(frame, name) for frame, name, _ in object_frames(clip)] == [
-        (0, 1), (1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (4, 2)
-    ]  # fmt: skip
-    assert first_frames(clip) == {1: 0, 2: 2}
-
-
 def test_baselines_are_perfect_where_nothing_moves_and_objects_are_boxes() -> None:
     clip = still_clip()
     images, tracking = score_image_baselines([clip]), score_tracking_baselines([clip])
@@ -50,12 +36,6 @@ def test_baselines_are_perfect_where_nothing_moves_and_objects_are_boxes() -> No
     for scores in tracking.values():
         assert scores.j_and_f == 1.0
         assert {key[0] for key in scores.objects} == {"still/1", "still/2"}
-
-
-def test_every_prompt_is_scored_on_every_object_frame() -> None:
-    torch.manual_seed(0)
-    scores = score_images(Network(tiny_random()), [still_clip()])
-    assert {kind: len(values) for kind, values in scores.ious.items()} == {"box": 8, "1 click": 8, "3 clicks": 8}
 
 
 @pytest.mark.slow

@@ -61,10 +61,7 @@ def first_mask_kept(first_mask: Mask, frames: int) -> Mask:
 
 
 def flow_carried(images: NDArray[np.uint8], first_masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Masks carried from frame to frame by DIS optical flow (Kroeger et al., ECCV 2016; OpenCV's medium preset).
-
-    Each pixel of a frame looks up where it was on the frame before. Masks travel as soft values, so that small steps
-    add up, and are cut at one half.
+    """Masks carried through a clip by `FlowCarrier`.
 
     Args:
         images: (T, rows, columns, 3) uint8.
@@ -73,19 +70,36 @@ def flow_carried(images: NDArray[np.uint8], first_masks: NDArray[np.bool_]) -> N
     Returns:
         (objects, T, rows, columns) bool.
     """
-    flow_between = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
-    here = np.stack(np.meshgrid(np.arange(grey[0].shape[1]), np.arange(grey[0].shape[0])), axis=-1).astype(np.float32)
-    soft = [mask.astype(np.float32) for mask in first_masks]
-    carried = np.zeros((len(first_masks), *images.shape[:3]), np.bool_)
-    carried[:, 0] = first_masks
-    for frame in range(1, len(images)):
+    carrier = FlowCarrier(images[0], first_masks)
+    return np.stack([first_masks, *(carrier.carry(image) for image in images[1:])], axis=1)
+
+
+class FlowCarrier:
+    """Masks carried from frame to frame by DIS optical flow (Kroeger et al., ECCV 2016; OpenCV's medium preset).
+
+    Each pixel of a frame looks up where it was on the frame before. Masks travel as soft values, so that small steps
+    add up, and are cut at one half.
+
+    Args:
+        image: (rows, columns, 3) uint8, the frame to begin with.
+        masks: (objects, rows, columns) bool, the masks on it.
+    """
+
+    def __init__(self, image: NDArray[np.uint8], masks: NDArray[np.bool_]) -> None:
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        rows, columns = self._grey.shape
+        self._here = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).astype(np.float32)
+        self._soft = [mask.astype(np.float32) for mask in masks]
+
+    def carry(self, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """The masks on the next frame: (objects, rows, columns) bool."""
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         # No flow to start from: OpenCV's stubs forget that None is allowed, and zeros would start a different search.
-        before = here + flow_between.calc(grey[frame], grey[frame - 1], None)  # type: ignore[call-overload]
-        for number, values in enumerate(soft):
-            soft[number] = cv2.remap(values, before[..., 0], before[..., 1], cv2.INTER_LINEAR)
-            carried[number, frame] = soft[number] > 0.5
-    return carried
+        before = self._here + self._flow.calc(grey, self._grey, None)  # type: ignore[call-overload]
+        self._grey = grey
+        self._soft = [cv2.remap(values, before[..., 0], before[..., 1], cv2.INTER_LINEAR) for values in self._soft]
+        return np.stack([values > 0.5 for values in self._soft])
 
 
 def _inside(box: Box) -> tuple[slice, slice]:

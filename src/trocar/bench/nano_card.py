@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from trocar.bench import promptable
 from trocar.bench.machine import machine_record
+from trocar.bench.prompt_baselines import score_image_baselines, score_tracking_baselines
 from trocar.datasets import Clip, read_clip
 from trocar.datasets.location import locate
 from trocar.datasets.scenes import SCENES, scene
 from trocar.load import load_dataset
 from trocar.memory import MemoryPolicy
 from trocar.model.network import Network
+from trocar.promptable import score_images, score_tracking
 
 HELD_OUT_SEED = 900_000_000
 TUNE_SEED = 800_000_000
@@ -63,15 +64,15 @@ def run_card(
         report(f"{name}: reading")
         counted = list(clips())
         report(f"{name}: {len(counted)} clips, images")
-        images = promptable.score_images(network, counted)
+        images = score_images(network, counted)
         report(f"{name}: tracking")
-        tracking = promptable.score_tracking(network, counted, memory)
+        tracking = score_tracking(network, counted, memory)
         rows = [_row("trocar", images.means(), tracking.j_and_f)]
         if options.baselines:
             report(f"{name}: baselines")
-            for baseline, scores in promptable.score_image_baselines(counted).items():
+            for baseline, scores in score_image_baselines(counted).items():
                 rows.append(_row(baseline, scores.means(), None))
-            for baseline, sequence in promptable.score_tracking_baselines(counted).items():
+            for baseline, sequence in score_tracking_baselines(counted).items():
                 rows.append(_row(baseline, {}, sequence.j_and_f))
         results[name] = {
             "clips": len(counted),

@@ -5,16 +5,14 @@ its tight box, and the others are visited in that order. Every setting of a draw
 after the largest number of templates. Beside it stand what needs no memory, each image prompted with its own tight box
 (an upper reference, since it sees every image's truth), and what is trivial: the pixels that most of the templates'
 masks cover, on every image, and a box of half the sides in the middle, put to the network.
-
-`run_wbc` does so on white blood cells (Zheng et al. 2018, data set 1): evaluation only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,9 +20,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from trocar.bench.machine import machine_record
-from trocar.datasets import wbc
-from trocar.datasets.location import locate
 from trocar.frames import Frame
 from trocar.geometry import Geometry
 from trocar.load import load_memory
@@ -38,8 +33,6 @@ from trocar.track.features import Features
 from trocar.track.session import Session
 
 Mask = NDArray[np.bool_]
-Report = Callable[[str], object]
-NUCLEUS, CELL = wbc.CLASSES[1], wbc.CLASSES[2]
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,6 @@ class OnePromptOptions:
         draws: how many orders of the images, each by its own seed.
         prompts: what a template is prompted with.
         memories: memory policies, by the name that the figures give them.
-        images: only so many of the images, the first; None for all.
         seed: of the first draw.
     """
 
@@ -62,7 +54,6 @@ class OnePromptOptions:
         ("templates alone", "self_sorting:bank=0"),
         ("growing bank", "self_sorting"),
     )
-    images: int | None = None
     seed: int = 0
 
 
@@ -100,45 +91,10 @@ class Drawn:
         return Frame(index, self._images[index].image, name=self._images[index].name)
 
 
-def run_wbc(
-    network: Network,
-    data_folder: Path | None,
-    options: OnePromptOptions | None = None,
-    report: Report = lambda message: None,
-) -> dict[str, Any]:
-    """One-prompt Dice of nucleus and whole cell on data set 1 of the white blood cells, as plain data.
-
-    Args:
-        network: what is scored.
-        data_folder: holds wbc/dataset1/ with NNN.image.png and NNN.label.png (0 background, 128 cytoplasm, 255
-            nucleus); None for the folder that TROCAR_DATA names.
-        options: what is scored on.
-        report: told what is being done.
-
-    Raises:
-        FileNotFoundError: no such images there.
-    """
-    options = options or OnePromptOptions()
-    images = list(read_wbc(locate("wbc/dataset1", data_folder)))[: options.images]
-    return {"protocol": "wbc", **score_one_prompt(network, images, options, report)}
-
-
-def read_wbc(folder: Path) -> Iterator[LabelledImage]:
-    """The images of one of the data sets of white blood cells, by number."""
-    cases = list(wbc.cells(folder, folder.name))
-    if not cases:
-        raise FileNotFoundError(f"{folder} holds no NNN.label.png: put the white blood cells of Zheng et al. there")
-    for case in cases:
-        truth = case.truth(0)
-        assert truth is not None
-        masks = {case.objects[number]: mask for number, mask in truth.masks.items()}
-        yield LabelledImage(case.name.rpartition("/")[2], case.open()[0].image, masks)
-
-
 def score_one_prompt(
-    network: Network, images: Sequence[LabelledImage], options: OnePromptOptions, report: Report = lambda message: None
-) -> dict[str, Any]:
-    """Mean Dice by setting: the mean over draws, and their standard deviation, least and largest.
+    network: Network, images: Sequence[LabelledImage], options: OnePromptOptions
+) -> dict[tuple[str, Key], list[Scores]]:
+    """(method, setting) -> the scores of each draw.
 
     Raises:
         ValueError: there are not more images than templates.
@@ -149,32 +105,20 @@ def score_one_prompt(
     orders = [
         np.random.default_rng([11, options.seed + draw]).permutation(len(images)) for draw in range(options.draws)
     ]
+    scores: dict[tuple[str, Key], list[Scores]] = {}
     with torch.inference_mode():
         seen = Features(network, Drawn(images, range(len(images))), network.config.image_size, keep=len(images))
-        rows = []
-        for name, spec in options.memories:
-            draws = []
-            for number, order in enumerate(orders):
-                report(f"{name}: draw {number + 1} of {len(orders)}")
-                draws.append(_from_templates(network, images, order.tolist(), spec, options, seen))
-            rows += [_row(f"memory, {name}", key, [draw[key] for draw in draws]) for key in draws[0]]
-        pasted = [_pasted(images, order.tolist(), options.templates) for order in orders]
-        rows += [_row("templates' mask pasted", key, [draw[key] for draw in pasted]) for key in pasted[0]]
+        for order in orders:
+            for name, spec in options.memories:
+                for key, found in _from_templates(network, images, order.tolist(), spec, options, seen).items():
+                    scores.setdefault((f"memory, {name}", key), []).append(found)
+            for key, found in _pasted(images, order.tolist(), options.templates).items():
+                scores.setdefault(("templates' mask pasted", key), []).append(found)
         for name, prompt in (("own box, no memory", tight_box), ("box in the middle, no memory", _middle_box)):
-            report(name)
-            dices = _one_by_one(network, images, prompt, seen)
-            for target, found in dices.items():
-                scored = [Scores([found[place] for place in order[most:]]) for order in orders]
-                rows.append(_row(name, (target, "box", 0), scored))
-    return {
-        "images": len(images),
-        "scored_images": len(images) - most,
-        "draws": options.draws,
-        "seed": options.seed,
-        "memories": dict(options.memories),
-        "machine": machine_record(network),
-        "rows": rows,
-    }
+            for target, dices in _one_by_one(network, images, prompt, seen).items():
+                rest = [Scores([dices[place] for place in order[most:]]) for order in orders]
+                scores[name, (target, "box", 0)] = rest
+    return scores
 
 
 @dataclass(frozen=True)
@@ -260,27 +204,18 @@ def _pasted(images: Sequence[LabelledImage], order: list[int], templates: Iterab
     return found
 
 
-def _row(method: str, key: Key, draws: Sequence[Scores]) -> dict[str, Any]:
-    means = [float(np.mean(draw.dices)) for draw in draws]
-    target, prompt, count = key
-    row: dict[str, Any] = {"method": method, "target": target, "prompt": prompt, "templates": count}
-    row |= {
-        "dice": round(float(np.mean(means)), 4),
-        "sd_of_draws": round(float(np.std(means, ddof=1)), 4) if len(means) > 1 else None,
-        "least": round(min(means), 4),
-        "largest": round(max(means), 4),
-    }
+def told(draws: Sequence[Scores]) -> dict[str, float]:
+    """Whether confidence tells good masks from bad ones: rank correlation, and Dice of the least confident tenth.
+
+    Of all images of all draws; {} where no confidence was noted, and NaN where nothing varies.
+    """
     confidences = [value for draw in draws for value in draw.confidences or ()]
-    if confidences:
-        row |= _told(confidences, [value for draw in draws for value in draw.dices])
-    return row
-
-
-def _told(confidences: Sequence[float], dices: Sequence[float]) -> dict[str, Any]:
-    """Whether confidence tells good masks from bad ones: rank correlation, and Dice of the least confident tenth."""
+    if not confidences:
+        return {}
+    dices = [value for draw in draws for value in draw.dices]
     least = np.argsort(confidences, kind="stable")[: max(1, len(confidences) // 10)]
     varied = len(set(confidences)) > 1 and len(set(dices)) > 1
     return {
-        "rank_correlation": round(float(spearmanr(confidences, dices).statistic), 3) if varied else None,
-        "dice_of_least_confident_tenth": round(float(np.mean(np.asarray(dices)[least])), 4),
+        "rank correlation": float(spearmanr(confidences, dices).statistic) if varied else math.nan,
+        "Dice of least confident tenth": float(np.mean(np.asarray(dices)[least])),
     }

@@ -93,7 +93,11 @@ class Scored:
 
 
 class Protocol(typing.Protocol):
-    """A published way of scoring. Its own fields are its settings, as a frozen dataclass that TOML can hold."""
+    """A published way of scoring. Its own fields are its settings, as a frozen dataclass that TOML can hold.
+
+    A protocol whose unit is not a data set's case, such as a whole set of pictures, also has
+    `joined(cases, source) -> Sequence[Case]`: what is scored in place of a source's cases.
+    """
 
     #: What it is called in tables, and where it comes from.
     title: ClassVar[str]
@@ -148,19 +152,22 @@ def read_protocol(path: Path) -> Protocol:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a protocol is run; nothing here changes a score.
+    """How a protocol is run; of all this only `threads` changes a score, and that in the last digits.
 
     Args:
         data: folder of all data sets; None for the one that TROCAR_DATA names.
         jobs: processes, each with its own network.
         device: as for `load`.
         limit: only so many cases of each source, the first; the run is then marked as partial.
+        threads: with which each process computes on the CPU. Sums are rounded in another order with another number of
+            threads, so it depends on neither the machine nor `jobs`.
     """
 
     data: Path | None = None
     jobs: int = 1
     device: str | None = None
     limit: int | None = None
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -194,6 +201,7 @@ class _Worker:
     def __init__(self, protocol: Protocol, model: str, options: RunOptions) -> None:
         self.protocol, self.options = protocol, options
         self.network = load(model, options.device)
+        self.there: dict[Source, int] = {}  # cases on disk
         self._cases: dict[Source, dict[str, Case]] = {}
 
     def cases(self, source: Source) -> dict[str, Case]:
@@ -201,9 +209,13 @@ class _Worker:
             dataset = load_dataset(source.dataset)
             found = dataset.read(locate(dataset.folder, self.options.data), source.split)
             inside = f"{source.folder}/" if source.folder else ""
-            self._cases[source] = {case.name: case for case in found if case.name.startswith(inside)}
-            if not self._cases[source]:
+            found = [case for case in found if case.name.startswith(inside)]
+            if not found:
                 raise FileNotFoundError(f"split {source.split} of {dataset.title} holds no case in {inside}")
+            self.there[source] = len(found)
+            joined = getattr(self.protocol, "joined", None)  # not every protocol has it
+            found = joined(found[: self.options.limit], source) if joined else found
+            self._cases[source] = {case.name: case for case in found}
         return self._cases[source]
 
     def score(self, item: _Item, folder: ResultFolder) -> str | None:
@@ -241,7 +253,16 @@ def run_protocol(
         ValueError: `out` holds another run.
     """
     options = options or RunOptions()
-    worker = _Worker(protocol, model, options)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(options.threads)
+    try:
+        return _run(_Worker(protocol, model, options), model, out, report)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _run(worker: _Worker, model: str, out: Path, report: Callable[[int, int, str], object]) -> RunOutcome:
+    protocol, options = worker.protocol, worker.options
     items, expected, partial = _listed(worker, protocol, options)
     name = protocol_name(protocol)
     settings = {
@@ -250,6 +271,7 @@ def run_protocol(
         "model": model,
         "weights": _digest(worker.network),
         "limit": options.limit,
+        "threads": options.threads,
         "version": __version__,
     }
     folder = ResultFolder(out, settings)
@@ -289,13 +311,14 @@ def _listed(worker: _Worker, protocol: Protocol, options: RunOptions) -> tuple[l
     partial: list[str] = []
     for source in protocol.sources():
         names = list(worker.cases(source))
+        there = worker.there[source]
         of_split = None if source.folder else load_dataset(source.dataset).splits[source.split].cases
-        wanted = source.cases or of_split or len(names)
-        expected[source.subset] = expected.get(source.subset, 0) + wanted
-        if len(names) != wanted:
-            partial.append(f"{source.subset}: {len(names)} cases are there and {wanted} are published")
-        if options.limit is not None and options.limit < len(names):
-            partial.append(f"{source.subset}: only the first {options.limit} of {len(names)} cases were asked for")
+        wanted = source.cases or of_split or there
+        expected[source.subset] = expected.get(source.subset, 0) + (wanted if there == len(names) else len(names))
+        if there != wanted:
+            partial.append(f"{source.subset}: {there} cases are there and {wanted} are published")
+        if options.limit is not None and options.limit < there:
+            partial.append(f"{source.subset}: only the first {options.limit} of {there} cases were asked for")
         items += [_Item(source, name) for name in names[: options.limit]]
     return items, expected, partial
 
@@ -312,8 +335,7 @@ def _scored(
         for item in todo:
             yield item, worker.score(item, folder)
         return
-    threads = max(1, torch.get_num_threads() // worker.options.jobs)
-    begin = (worker.protocol, model, worker.options, threads)
+    begin = (worker.protocol, model, worker.options)
     with ProcessPoolExecutor(worker.options.jobs, get_context("spawn"), _begin, begin) as pool:
         waiting: dict[Future[str | None], _Item] = {pool.submit(_score, item, folder): item for item in todo}
         try:
@@ -328,8 +350,8 @@ def _scored(
 _here: list[_Worker] = []
 
 
-def _begin(protocol: Protocol, model: str, options: RunOptions, threads: int) -> None:
-    torch.set_num_threads(threads)
+def _begin(protocol: Protocol, model: str, options: RunOptions) -> None:
+    torch.set_num_threads(options.threads)
     _here.append(_Worker(protocol, model, options))
 
 

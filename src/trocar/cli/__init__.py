@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from trocar.cli.fields import LazyParser
+
 VERBS: dict[str, tuple[str, str]] = {
     "segment": ("segment", "prompt objects of a video, volume, image or folder, and track them through it"),
     "demo": ("demo", "segment and track a real surgical sequence that comes with the package, and score it"),
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="trocar", description="Prompt once, get the masklet everywhere.")
     parser.add_argument("--version", action="store_true", help="print the version")
-    commands = parser.add_subparsers(dest="verb", metavar="VERB")
+    commands = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=LazyParser)
     asked = next((word for word in given if word in VERBS), None)
     for verb, (module, about) in VERBS.items():
         command = commands.add_parser(verb, help=about, description=f"{about[0].upper()}{about[1:]}.")

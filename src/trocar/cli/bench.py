@@ -7,16 +7,17 @@ import json
 import tempfile
 from pathlib import Path
 
-from trocar.cli import bench_medical, bench_memory
+from trocar.cli import bench_medical, bench_memory, bench_protocols, bench_report
+from trocar.cli.fields import LazyParser
 from trocar.cli.run import progress_bars
 from trocar.cli.tables import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
-    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    protocols = what.add_parser("run", help="run a protocol").add_subparsers(
-        dest="protocol", required=True, metavar="PROTOCOL"
-    )
+    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT", parser_class=LazyParser)
+    protocol = what.add_parser("run", help="run a protocol, by its name or by a recipe (*.toml)")
+    protocols = protocol.add_subparsers(dest="protocol", required=True, metavar="NAME|RECIPE.toml")
+    bench_protocols.add_arguments(protocol, protocols)
     run = protocols.add_parser("nano-card", help="every figure of nano's model card")
     run.add_argument("--split", choices=["held_out", "tune"], default="held_out", help="(held_out)")
     run.add_argument("--clips-per-kind", type=int, default=4, help="scenes of each kind (4)")
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
         command.add_argument("--json", action="store_true", help="print JSON")
     bench_memory.add_arguments(protocols, what)
     bench_medical.add_arguments(protocols)
+    bench_report.add_arguments(what)
 
 
 def card(options: argparse.Namespace) -> int:

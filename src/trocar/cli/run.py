@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 STATE = "state"  # snapshots and the request of an unfinished run, inside the output folder
 REQUEST = "request.json"
+CLASSES = 3  # likeliest classes of an object that the record names
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,16 @@ class TimedSource:
 
 
 class Clock:
-    """Where the time of a run goes: the loop (decoding, tracking, writing masks), then what is made at the end."""
+    """Where the time of a run goes: the loop (decoding, tracking, writing masks), then what is made at the end.
+
+    On the way it notes what each object was taken for, where the network says so.
+    """
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
         self._loop: float | None = None
         self._writing = 0.0
+        self._classes: dict[int, list[Mapping[str, float]]] = {}
         self.frames = 0
 
     def write(self, writer: MaskOutput, masks: FrameMasks) -> None:
@@ -107,6 +112,22 @@ class Clock:
         writer.write(masks)
         self._writing += time.perf_counter() - start
         self.frames += 1
+        for name, chances in masks.classes.items():
+            self._classes.setdefault(name, []).append(chances)
+
+    def classes(self, network: Network) -> dict[str, Any]:
+        """Each object's likeliest classes by their mean probability over the frames, and what they were learned from.
+
+        Nothing for a network that says no classes.
+        """
+        if network.config.semantic is None:
+            return {}
+        said = {}
+        for name, frames in sorted(self._classes.items()):
+            means = {one: sum(chances[one] for chances in frames) / len(frames) for one in frames[0]}
+            likeliest = sorted(means, key=lambda one: -means[one])[:CLASSES]
+            said[str(name)] = {one: round(means[one], 4) for one in likeliest}
+        return {"classes": said, "class_text": network.config.semantic.text}
 
     def stop_loop(self) -> None:
         """All frames are tracked and written; overlays, volumes and documents follow."""
@@ -176,7 +197,8 @@ def run(
             raise KeyboardInterrupt(done) from None
         finally:
             snapshots = session.disk_bytes / max(clock.frames, 1)
-            record |= clock.figures(timed.seconds) | {
+            record |= clock.figures(timed.seconds) | clock.classes(network)
+            record |= {
                 "peak_memory_mb": round(peak_memory_mb()),
                 "snapshot_bytes_per_frame": round(snapshots),
                 "replayed_frames_at_most": request.snapshot_every - 1,

@@ -10,15 +10,11 @@ runs forward, and is scored on the frames after it (SA-V's J and F, ends not ski
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.bench.baselines import filled_box, first_mask_kept, flow_carried, grabcut
 from trocar.datasets import Clip
 from trocar.frames import ArraySource
 from trocar.memory import MemoryPolicy, NoMemory
@@ -68,22 +64,23 @@ def first_frames(clip: Clip) -> dict[int, int]:
     return {name: frame for name, frame in firsts.items() if frame + 1 < len(clip.labels)}
 
 
-def score_images(network: Network, clips: Iterable[Clip]) -> ImageScores:
-    """IoU from a box and from clicks, every object-frame for itself."""
+def score_images(network: Network, clips: Iterable[Clip], clicks: Sequence[int] = CLICKS) -> ImageScores:
+    """IoU from a box and after each of some numbers of clicks, every object-frame for itself."""
     scores = ImageScores()
     for clip in clips:
         session = Session(network, ArraySource(clip.images, clip.name), NoMemory())
         for frame, name, truth in object_frames(clip):
-            scores.add("box", _iou(truth, _ask(session, frame, name, tight_box(truth))))
+            scores.add("box", iou(_ask(session, frame, name, tight_box(truth)), truth).value)
             session.remove(name)
             guess: Mask | None = None
-            for count in range(1, max(CLICKS) + 1):
+            for count in range(1, max(clicks, default=0) + 1):
                 click = center_click(truth, guess)
                 if click is not None:  # None: the mask is perfect already
                     guess = _ask(session, frame, name, click)
-                if count in CLICKS and guess is not None:
-                    scores.add(f"{count} click{'s' if count > 1 else ''}", _iou(truth, guess))
-            session.remove(name)
+                if count in clicks and guess is not None:
+                    scores.add(f"{count} click{'s' if count > 1 else ''}", iou(guess, truth).value)
+            if clicks:
+                session.remove(name)
         session.close()
     return scores
 
@@ -106,48 +103,11 @@ def score_tracking(network: Network, clips: Iterable[Clip], memory: Callable[[],
                 for name, mask in masks.masks.items():
                     found[name, masks.frame] = mask
             session.close()
-            scores |= _by_object(clip, {name: found[name] for name in firsts}, firsts)
+            scores |= objects_scored(clip, {name: found[name] for name in firsts}, firsts)
     return pooled(scores)
 
 
-def score_image_baselines(clips: Sequence[Clip]) -> dict[str, ImageScores]:
-    """The filled box, and GrabCut from the same box; clips are shared among the machine's cores."""
-    scores = {"filled box": ImageScores(), "GrabCut": ImageScores()}
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        for ious in pool.map(_box_baselines, clips):
-            for method, values in ious.items():
-                scores[method].ious.setdefault("box", []).extend(values)
-    return scores
-
-
-def _box_baselines(clip: Clip) -> dict[str, list[float]]:
-    cv2.setNumThreads(1)
-    ious: dict[str, list[float]] = {"filled box": [], "GrabCut": []}
-    for frame, _, truth in object_frames(clip):
-        box = tight_box(truth)
-        ious["filled box"].append(_iou(truth, filled_box(clip.images[frame], box)))
-        ious["GrabCut"].append(_iou(truth, grabcut(clip.images[frame], box)))
-    return ious
-
-
-def score_tracking_baselines(clips: Iterable[Clip]) -> dict[str, SequenceScore]:
-    """The true first mask kept on every frame, and carried along by optical flow."""
-    kept: dict[str, SequenceScore] = {}
-    carried: dict[str, SequenceScore] = {}
-    for clip in clips:
-        firsts = first_frames(clip)
-        for start in sorted(set(firsts.values())):
-            names = [name for name, frame in firsts.items() if frame == start]
-            truths = np.stack([clip.labels[start] == name for name in names])
-            still = np.stack([first_mask_kept(truth, len(clip.labels) - start) for truth in truths])
-            for scores, found in ((kept, still), (carried, flow_carried(clip.images[start:], truths))):
-                whole = np.zeros((len(names), *clip.labels.shape), np.bool_)
-                whole[:, start:] = found
-                scores |= _by_object(clip, dict(zip(names, whole, strict=True)), firsts)
-    return {"first mask kept": pooled(kept), "DIS flow": pooled(carried)}
-
-
-def _by_object(clip: Clip, found: dict[int, Mask], firsts: dict[int, int]) -> dict[str, SequenceScore]:
+def objects_scored(clip: Clip, found: dict[int, Mask], firsts: dict[int, int]) -> dict[str, SequenceScore]:
     """Objects are scored one by one, since found masks may overlap."""
     return {
         f"{clip.name}/{name}": j_and_f(
@@ -155,7 +115,3 @@ def _by_object(clip: Clip, found: dict[int, Mask], firsts: dict[int, int]) -> di
         )
         for name, mask in found.items()
     }
-
-
-def _iou(truth: Mask, guess: Mask) -> float:
-    return iou(guess, truth).value
