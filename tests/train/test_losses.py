@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from trocar.train.losses import Guess, Truth, actual_iou, as_truth, dice_loss, p
 from trocar.train.recipe import LossWeights
 
 ONE = LossWeights(pixel=1, dice=1, iou=1, presence=1)
+PLAIN, FOCAL = LossWeights(focal_gamma=0), LossWeights(focal_gamma=2)
 
 
 def logit(chance: float) -> float:
@@ -29,14 +31,22 @@ def test_pixel_loss_is_the_mean_cross_entropy() -> None:
     logits = masks([[logit(0.9), logit(0.2)]])
     truth = everywhere(torch.tensor([[[1.0, 0.0]]]))
     expected = (-math.log(0.9) - math.log(0.8)) / 2
-    assert pixel_loss(logits, truth, gamma=0).item() == pytest.approx(expected, rel=1e-5)
+    assert pixel_loss(logits, truth, PLAIN).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_focal_loss_weighs_a_pixel_by_the_square_of_its_error() -> None:
     logits = masks([[logit(0.9), logit(0.2)]])
     truth = everywhere(torch.tensor([[[1.0, 0.0]]]))
     expected = (-(0.1**2) * math.log(0.9) - 0.2**2 * math.log(0.8)) / 2
-    assert pixel_loss(logits, truth, gamma=2).item() == pytest.approx(expected, rel=1e-5)
+    assert pixel_loss(logits, truth, FOCAL).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_alpha_weighs_pixels_on_the_object_and_beside_it() -> None:
+    logits = masks([[logit(0.9), logit(0.2)]])
+    truth = everywhere(torch.tensor([[[1.0, 0.0]]]))
+    expected = (-0.25 * 0.1**2 * math.log(0.9) - 0.75 * 0.2**2 * math.log(0.8)) / 2
+    loss = pixel_loss(logits, truth, LossWeights(focal_gamma=2, focal_alpha=0.25))
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_dice_is_smoothed_by_one() -> None:
@@ -50,7 +60,7 @@ def test_pixels_without_a_truth_do_not_count() -> None:
     truth = Truth(torch.tensor([[[1.0, 0.0, 1.0]]]), torch.tensor([[[1.0, 1.0, 0.0]]]))
     seen = everywhere(torch.tensor([[[1.0, 0.0]]]))
     wild, tame = masks([[2.0, 1.0, -50.0]]), masks([[2.0, 1.0]])
-    assert torch.allclose(pixel_loss(wild, truth, 0), pixel_loss(tame, seen, 0))
+    assert torch.allclose(pixel_loss(wild, truth, PLAIN), pixel_loss(tame, seen, PLAIN))
     assert torch.allclose(dice_loss(wild, truth), dice_loss(tame, seen))
     assert torch.allclose(actual_iou(wild, truth), actual_iou(tame, seen))
     assert actual_iou(wild, truth).item() == 0.5
@@ -67,6 +77,8 @@ def test_only_the_best_of_several_candidates_learns_its_mask_but_all_learn_their
     # the candidates' real IoU is 1, 0 and 1/2: mean of |0.5 - 1|, |0.25 - 0| and |0.75 - 0.5|
     assert losses["iou"].item() == pytest.approx(1 / 3, rel=1e-5)
     assert losses["reached"].item() == 1.0
+    alone = row_losses(Guess(logits, iou, torch.tensor([0.0])), truth, replace(ONE, iou_of_all=False))
+    assert alone["iou"].item() == pytest.approx(0.5, rel=1e-5)
     assert losses["presence"].item() == pytest.approx(math.log(2), rel=1e-5)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trocar.train.prompts import box_prompt, click_prompt, corrected, first_prompt, with_previous
+from trocar.train.recipe import PromptMix
 
 
 def square(side: int = 32) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
@@ -19,7 +20,7 @@ def square(side: int = 32) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
 
 @given(seed=st.integers(0, 10_000))
 def test_boxes_are_tight_up_to_the_noise(seed: int) -> None:
-    prompt = box_prompt(square(), np.random.default_rng(seed), noise=0.1)
+    prompt = box_prompt(square(), np.random.default_rng(seed), PromptMix())
     assert prompt.labels.tolist() == [2, 3]
     error = (prompt.points - torch.tensor([[4.0, 8.0], [11.0, 19.0]])).abs()
     assert (error <= torch.tensor([0.8, 1.2]) + 1e-4).all()
@@ -27,7 +28,7 @@ def test_boxes_are_tight_up_to_the_noise(seed: int) -> None:
 
 @given(seed=st.integers(0, 10_000))
 def test_clicks_lie_on_the_object(seed: int) -> None:
-    prompt = click_prompt(square(), np.random.default_rng(seed))
+    prompt = click_prompt(square(), np.random.default_rng(seed), PromptMix())
     ((x, y),) = prompt.points.long().tolist()
     assert square()[y, x]
     assert prompt.labels.tolist() == [1]
@@ -37,8 +38,8 @@ def test_clicks_lie_on_the_object(seed: int) -> None:
 def test_corrections_lie_on_errors_and_say_which_way(seed: int) -> None:
     truth, guess, valid = square(), np.roll(square(), 5, 1), np.ones((32, 32), bool)
     valid[8:12] = False
-    first = click_prompt(truth, np.random.default_rng(seed))
-    better = corrected(first, truth, guess, valid, np.random.default_rng(seed))
+    first = click_prompt(truth, np.random.default_rng(seed), PromptMix())
+    better = corrected(first, truth & valid, guess & valid, np.random.default_rng(seed), PromptMix())
     assert better is not None
     assert torch.equal(better.points[:1], first.points)
     x, y = better.points[-1].long().tolist()
@@ -49,18 +50,30 @@ def test_corrections_lie_on_errors_and_say_which_way(seed: int) -> None:
 
 def test_a_perfect_guess_needs_no_correction() -> None:
     rng = np.random.default_rng(0)
-    prompt = click_prompt(square(), rng)
-    assert corrected(prompt, square(), square(), np.ones((32, 32), bool), rng) is None
+    prompt = click_prompt(square(), rng, PromptMix())
+    assert corrected(prompt, square(), square(), rng, PromptMix()) is None
 
 
 def test_the_share_of_boxes_is_kept() -> None:
     rng = np.random.default_rng(0)
-    kinds = [len(first_prompt(torch.from_numpy(square()), rng, 0.7, 0.1).labels) == 2 for _ in range(1000)]
+    kinds = [len(first_prompt(torch.from_numpy(square()), rng, 0.7, PromptMix()).labels) == 2 for _ in range(1000)]
     assert np.mean(kinds) == pytest.approx(0.7, abs=0.05)
+
+
+def test_exact_boxes_and_central_clicks_come_as_often_as_asked() -> None:
+    rng = np.random.default_rng(0)
+    tight = torch.tensor([[4.0, 8.0], [11.0, 19.0]])
+    for share in (0.0, 0.4, 1.0):
+        boxes = [box_prompt(square(), rng, PromptMix(tight_boxes=share)).points for _ in range(500)]
+        assert np.mean([torch.equal(box, tight) for box in boxes]) == pytest.approx(share, abs=0.07)
+    clicks = [click_prompt(square(), rng, PromptMix(centre_clicks=1.0)).points for _ in range(20)]
+    assert len({tuple(click[0].tolist()) for click in clicks}) == 1
+    near = [box_prompt(square(), rng, PromptMix(tight_boxes=0, box_noise_px=0.3)).points for _ in range(100)]
+    assert max(float((box - tight).abs().max()) for box in near) <= 0.3 + 1e-5
 
 
 def test_previous_logits_carry_no_gradient() -> None:
     logits = torch.zeros(8, 8, requires_grad=True)
-    prompt = with_previous(click_prompt(square(), np.random.default_rng(0)), logits)
+    prompt = with_previous(click_prompt(square(), np.random.default_rng(0), PromptMix()), logits)
     assert prompt.previous is not None
     assert not prompt.previous.requires_grad

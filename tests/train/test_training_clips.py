@@ -1,4 +1,4 @@
-"""Samples show what the clip shows."""
+"""Samples show what the footage shows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from trocar.datasets.clip import Clip
-from trocar.train.augment import GeometryRange
-from trocar.train.clips import SampleShape, choose_frames, choose_objects, draw_sample, make_sample, mixed, open_source
-from trocar.train.render import TRAIN_SEEDS, read_scene, render_scenes, scene_file
+from trocar.datasets.scenes import scene
+from trocar.model import tiny_random
+from trocar.model.config import tiny_sam
+from trocar.track.features import PaddedInput
+from trocar.train.augment import Augment, GeometryRange
+from trocar.train.changes import Change
+from trocar.train.clips import IMAGE, Draws, SampleShape, choose_objects, draw_sample, make_sample, step_shape
+from trocar.train.footage import LabelledFrame
+from trocar.train.plan import PlanSettings
+from trocar.train.recipe import Recipe, Stage
+from trocar.train.render import TRAIN_SEEDS, SceneShape, read_scene, render_scenes, scene_file
 
-STILL = GeometryRange(zoom=(1.0, 1.0), rotation_deg=0, stretch=0, drift=0, upside_down=0)
+STILL = Augment(geometry=GeometryRange(zoom=(1.0, 1.0), rotation_deg=0, stretch=0, drift=0, upside_down=0))
+NONE = Augment("none")
+FOUR = PlanSettings(frames=4)
 
 
 def clip_of_two_squares(frames: int = 6, side: int = 64) -> Clip:
@@ -27,73 +38,140 @@ def clip_of_two_squares(frames: int = 6, side: int = 64) -> Clip:
     return Clip("squares", images, labels, {1: "bright", 2: "dark"}, ignore=labels == 9)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_masks_lie_where_the_images_show_them(seed: int) -> None:
-    sample = make_sample(clip_of_two_squares(), np.random.default_rng(seed), SampleShape(64, 4, 2))
-    assert sample is not None
+@pytest.mark.parametrize("like", ["nano", "sam2", "medsam-2", "none"])
+@pytest.mark.parametrize("seed", range(4))
+def test_masks_lie_where_the_images_show_them(like: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = SampleShape(64, FOUR, 2, augment=Augment(like))  # type: ignore[arg-type]
+    sample = next(one for _ in range(20) if (one := make_sample(clip_of_two_squares(), rng, shape)) is not None)
     assert sample.images.shape == (4, 3, 64, 64)
     assert sample.masks.shape[1:] == (4, 64, 64)
     assert sample.valid.shape == (4, 64, 64)
     assert sample.masks[:, 0].flatten(1).any(1).all(), "every object shows in the first frame"
+    assert len(sample.names) == len(sample.masks)
     grey = sample.images.mean(1)
-    bright = max(range(len(sample.masks)), key=lambda k: grey[0][sample.masks[k, 0]].mean())
-    mask = sample.masks[bright]
-    if mask.any() and len(sample.masks) == 2:
-        assert grey[mask].mean() > grey[~mask].mean()
+    if set(sample.names) == {"bright", "dark"}:
+        bright, dark = (sample.masks[sample.names.index(name), 0] for name in ("bright", "dark"))
+        difference = grey[0][bright].mean() - grey[0][dark].mean()
+        assert difference.abs() > 0.1
+        assert difference > 0 or like == "medsam-2"  # which may turn a picture into its negative
 
 
-def test_frames_run_at_one_stride_and_turn_at_the_ends_or_are_cut() -> None:
-    clip, rng = clip_of_two_squares(6), np.random.default_rng(0)
-    kinds = {"still": 0, "run": 0, "cut": 0}
-    for _ in range(1000):
-        frames, still = choose_frames(clip, 7, rng)
-        assert len(frames) == 7
-        assert min(frames) >= 0
-        assert max(frames) < 6
-        steps = np.diff(frames)
-        assert not still or not steps.any()
-        kinds["still" if still else "run" if set(np.abs(steps).tolist()) == {1} else "cut"] += 1
-    assert kinds["still"] == pytest.approx(200, abs=50)
-    assert kinds["cut"] == pytest.approx(0.8 * 400, abs=60)
+def test_the_plan_says_which_frames_are_shown() -> None:
+    clip = clip_of_two_squares(12)
+    for seed in range(10):
+        shape = SampleShape(64, PlanSettings("sam2", frames=4, initial=2), 2, augment=NONE)
+        sample = make_sample(clip, np.random.default_rng(seed), shape)
+        assert sample is not None
+        assert len(sample.plan.frames) == 4
+        assert set(np.diff(sample.plan.frames)) in ({1}, {-1})
+        bright = sample.masks[sample.names.index("bright")]
+        for place, frame in enumerate(sample.plan.frames):
+            assert torch.equal(bright[place], torch.from_numpy(clip.labels[frame] == 1))
 
 
-def test_clips_leap_by_up_to_five_frames() -> None:
-    clip, rng = clip_of_two_squares(60), np.random.default_rng(0)
-    steps = [np.abs(np.diff(choose_frames(clip, 3, rng)[0])) for _ in range(500)]
-    assert {1, 2, 3, 4, 5} <= {int(pair[0]) for pair in steps if pair[0] == pair[1]}
+def test_a_sample_for_one_class_shows_objects_of_it() -> None:
+    rng, clip = np.random.default_rng(0), clip_of_two_squares()
+    shape = SampleShape(64, IMAGE, 3, augment=NONE)
+    samples = [make_sample(clip, rng, shape, wanted="dark") for _ in range(30)]
+    assert {name for one in samples if one for name in one.names} == {"dark"}
+    assert None in samples, "it is gone in half of the frames"
 
 
-def test_an_image_set_gives_one_image_again_and_again() -> None:
-    clip = clip_of_two_squares()
-    unordered = Clip(clip.name, clip.images, clip.labels, clip.classes, ordered=False)
-    frames, still = choose_frames(unordered, 3, np.random.default_rng(0))
-    assert still
-    assert len(set(frames)) == 1
+def test_classes_may_be_left_out() -> None:
+    shape = SampleShape(64, IMAGE, 3, without=("bright",), augment=NONE)
+    samples = [make_sample(clip_of_two_squares(), np.random.default_rng(seed), shape) for seed in range(20)]
+    assert {name for one in samples if one for name in one.names} == {"dark"}
 
 
 def test_objects_of_a_clip_are_different_and_those_of_an_image_fill_its_rows() -> None:
-    labels = clip_of_two_squares().labels
+    labels = clip_of_two_squares().labels.astype(np.uint16)
     rng = np.random.default_rng(0)
-    in_clip = choose_objects(labels, rng, SampleShape(64, 6, 5))
-    assert len(in_clip) == 2
-    assert not (in_clip[0] & in_clip[1]).any()
-    assert len(choose_objects(labels[:1], rng, SampleShape(64, 1, 5))) == 5
-    assert len(choose_objects(np.zeros_like(labels), rng, SampleShape(64, 6, 5))) == 0
+    assert sorted(choose_objects(labels, rng, SampleShape(64, FOUR, 5))) == [1, 2]
+    assert len(choose_objects(labels[:1], rng, SampleShape(64, IMAGE, 5))) == 5
+    assert choose_objects(labels, rng, SampleShape(64, FOUR, 5), frozenset({2})) == [2]
+    assert choose_objects(np.zeros_like(labels), rng, SampleShape(64, FOUR, 5)) == []
 
 
 def test_one_part_of_an_object_is_connected() -> None:
     labels = np.zeros((1, 64, 64), np.uint8)
     labels[0, 5:25, 5:25] = labels[0, 40:60, 5:25] = 3
-    masks = choose_objects(labels, np.random.default_rng(0), SampleShape(64, 1, 4, part_share=1.0))
-    assert {int(mask.sum()) for mask in masks} == {400}
+    clip = Clip("parts", np.zeros((1, 64, 64, 3), np.uint8), labels, {3: "object"})
+    sample = make_sample(clip, np.random.default_rng(0), SampleShape(64, IMAGE, 4, part_share=1.0, augment=NONE))
+    assert sample is not None
+    assert {int(mask.sum()) for mask in sample.masks} == {400}
+    assert sample.names == ("", "", "", "")
 
 
 def test_without_any_change_a_mask_is_the_label() -> None:
-    clip = clip_of_two_squares()
-    sample = make_sample(clip, np.random.default_rng(0), SampleShape(64, 1, 2, geometry=STILL))
+    for augment in (STILL, NONE):
+        sample = make_sample(
+            clip_of_two_squares(), np.random.default_rng(0), SampleShape(64, IMAGE, 2, augment=augment)
+        )
+        assert sample is not None
+        sizes = {int(mask.sum()) for mask in sample.masks}
+        assert sizes <= {400}
+
+
+class Overlapping:
+    """One frame on which the small object 2 lies on the large object 1."""
+
+    name, ordered, names = "overlapping", True, {1: "large", 2: "small"}
+
+    def __len__(self) -> int:
+        return 1
+
+    def frame(self, index: int) -> LabelledFrame:
+        large = np.zeros((32, 32), bool)
+        large[4:28, 4:28] = True
+        labels = large.astype(np.uint16)
+        labels[10:20, 10:20] = 2
+        return LabelledFrame(np.zeros((32, 32, 3), np.uint8), labels, None, {1: large})
+
+
+def test_an_object_under_another_keeps_its_whole_mask() -> None:
+    sample = make_sample(Overlapping(), np.random.default_rng(0), SampleShape(32, IMAGE, 2, augment=NONE))
     assert sample is not None
-    sizes = {int(mask.sum()) for mask in sample.masks}
-    assert sizes <= {400}
+    sizes = dict(zip(sample.names, (int(mask.sum()) for mask in sample.masks), strict=True))
+    assert sizes == {"large": 24 * 24, "small": 100}
+
+
+class SeveralSizes(Overlapping):
+    """The same picture large and small."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def frame(self, index: int) -> LabelledFrame:
+        side = 32 * (1 + index % 2)
+        labels = np.zeros((side, side), np.uint16)
+        labels[side // 4 : side // 2, side // 4 : side // 2] = 1
+        return LabelledFrame(np.repeat(labels[..., None] * 200, 3, 2).astype(np.uint8), labels)
+
+
+@pytest.mark.parametrize("augment", [STILL, NONE])
+def test_frames_of_several_sizes_lie_on_one_another(augment: Augment) -> None:
+    shape = SampleShape(64, PlanSettings("sam2", frames=4), 1, augment=augment)
+    sample = make_sample(SeveralSizes(), np.random.default_rng(0), shape)
+    assert sample is not None
+    assert (sample.masks[0] == sample.masks[0, :1]).all()
+
+
+def test_the_look_is_one_for_all_frames_of_a_clip() -> None:
+    images = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8), 4, axis=0)
+    labels = np.ones((4, 64, 64), np.uint8)
+    clip, plan = Clip("still", images, labels, {1: "all"}), PlanSettings("sam2", frames=4)
+    changes = (Change("rotate", 1.0, -25, 25), Change("gamma", 1.0, 0.5, 0.7), Change("brightness", 1.0, 0.5, 0.9))
+
+    def frames(augment: Augment) -> torch.Tensor:
+        sample = make_sample(clip, np.random.default_rng(1), SampleShape(64, plan, 1, augment=augment))
+        assert sample is not None
+        return sample.images
+
+    alike = frames(Augment(changes=changes))
+    assert (alike == alike[:1]).all()
+    differing = frames(Augment(changes=changes, each_frame=True))
+    assert not torch.allclose(differing[0], differing[1])
 
 
 def test_clips_without_objects_are_named() -> None:
@@ -102,18 +180,23 @@ def test_clips_without_objects_are_named() -> None:
         draw_sample(lambda rng: empty, np.random.default_rng(0), SampleShape(32))
 
 
-def test_sources_are_drawn_in_their_shares() -> None:
-    one, two = clip_of_two_squares(1), clip_of_two_squares(2)
-    draw = mixed({"one": lambda rng: one, "two": lambda rng: two}, {"one": 0.2, "two": 0.6})
+def test_steps_on_images_and_on_clips_draw_from_their_own() -> None:
+    one, many = clip_of_two_squares(1), clip_of_two_squares(6)
+    draw = Draws(lambda rng: one, lambda rng: many)
     rng = np.random.default_rng(0)
-    assert np.mean([draw(rng) is one for _ in range(2000)]) == pytest.approx(0.25, abs=0.03)
+    assert len(draw_sample(draw, rng, SampleShape(64, IMAGE, 1, augment=NONE)).images) == 1
+    plan = PlanSettings("sam2", frames=5)
+    assert len(draw_sample(draw, rng, SampleShape(64, plan, 1, augment=NONE)).plan.frames) == 5
 
 
-def test_an_unknown_source_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no source of clips is called 'scense'"):
-        open_source("scense", None, tmp_path)
-    with pytest.raises(FileNotFoundError, match="no rendered scenes"):
-        open_source("scenes", None, tmp_path)
+def test_the_shape_of_a_step_is_what_recipe_and_network_say() -> None:
+    rng = np.random.default_rng(0)
+    recipe = Recipe(plan=PlanSettings("sam2", frames=8), augment=NONE)
+    stage = Stage(side=96, rows=3, clip_side=64, objects=2)
+    image = step_shape(recipe, stage, False, tiny_sam(), rng)
+    assert (image.side, image.plan.frames, image.objects, image.input) == (96, 1, 3, PaddedInput)
+    clip = step_shape(recipe, stage, True, tiny_random(), rng)
+    assert (clip.side, clip.plan.frames, clip.objects, clip.augment) == (64, 8, 2, NONE)
 
 
 def test_rendered_scenes_read_back_and_are_kept(tmp_path: Path) -> None:
@@ -121,12 +204,16 @@ def test_rendered_scenes_read_back_and_are_kept(tmp_path: Path) -> None:
     first = scene_file(tmp_path, TRAIN_SEEDS)
     clip = read_scene(first)
     assert clip.images.shape == (6, 256, 256, 3)
-    assert set(clip.classes) == set(np.unique(clip.labels)) - {0}
+    drawn = scene(TRAIN_SEEDS, frames=6, size=256)
+    assert clip.classes == drawn.classes
+    assert (clip.labels == drawn.labels).all()
     before = first.stat().st_mtime_ns
     render_scenes(tmp_path, 2)
     assert first.stat().st_mtime_ns == before
-    draw = open_source("scenes", None, tmp_path)
-    assert draw(np.random.default_rng(0)).images.dtype == np.uint8
+    small = SceneShape(3, 64)
+    render_scenes(small.folder(tmp_path), 1, 1, small)
+    assert read_scene(scene_file(tmp_path / "scenes-3x64", TRAIN_SEEDS)).images.shape == (3, 64, 64, 3)
+    assert SceneShape().folder(tmp_path) == tmp_path / "scenes"
     first.write_bytes(first.read_bytes()[:1000])
     with pytest.raises(ValueError, match="is not a rendered scene"):
         read_scene(first)

@@ -12,12 +12,17 @@ import torch
 
 from trocar.cli import main
 from trocar.datasets.clip import Clip
+from trocar.load import load
 from trocar.model.checkpoint import open_network
 from trocar.train.checkpoint import LAST, read_checkpoint, write_checkpoint
+from trocar.train.engine import Engine
 from trocar.train.export import WEIGHTS
-from trocar.train.loop import Batch, Trainer, build_network, learning_rate
-from trocar.train.recipe import LossWeights, Optimiser, PromptMix, Recipe, Stage
-from trocar.train.steps import Lesson, clip_losses, image_losses
+from trocar.train.lesson import Lesson
+from trocar.train.loop import Batch, Trainer
+from trocar.train.optimise import Optimiser
+from trocar.train.recipe import LossWeights, PromptMix, Recipe, Stage
+from trocar.train.start import build_network, first_network
+from trocar.train.steps import clip_losses, image_losses
 
 STAGE = Stage(side=64, images=3, rows=2, boxes=0.8, corrections=1, clip_share=0.3, clip_side=64, clips=2, frames=3)
 TOY = Recipe(model="tiny-random", steps=6, stages=(STAGE,), optimiser=Optimiser(warmup_steps=2), data={"scenes": 1.0})
@@ -75,23 +80,53 @@ def test_a_stopped_run_ends_after_its_step(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / LAST).step == trainer.step == 2
 
 
-def test_workers_share_one_gradient(tmp_path: Path) -> None:
-    """Two workers with half of the samples each give the mean of the two halves' gradients."""
-    recipe = replace(TOY, workers=2, stages=(replace(STAGE, corrections=0, clip_share=0.0, images=2),))
+@pytest.mark.parametrize(("workers", "parts"), [(2, 2), (1, 3), (2, 3)])
+def test_a_step_is_the_sum_of_its_parts(tmp_path: Path, workers: int, parts: int) -> None:
+    """Whoever computes them: each part's gradient counts by its share of the samples, and the order is fixed."""
+    stage = replace(STAGE, corrections=0, clip_share=0.0, images=4)
+    recipe = replace(TOY, workers=workers, engine=Engine(parts=parts), stages=(stage,))
     trainer = Trainer(recipe, squares, tmp_path)
     batch = trainer.prepare(0)
-    assert len(batch.parts) == 2
-    halves = []
-    for part in range(2):
-        trainer.network.zero_grad()
-        trainer._gradients(batch, part)
-        halves.append({name: p.grad.clone() for name, p in trainer.network.named_parameters() if p.grad is not None})
-    trainer.network.zero_grad()
-    list(trainer.threads.map(lambda part: trainer._gradients(batch, part), range(2)))
-    for name, parameter in trainer.network.named_parameters():
-        if parameter.grad is not None:
-            expected = sum(half[name] for half in halves if name in half)
-            assert torch.allclose(parameter.grad, expected, atol=1e-6), name
+    assert [len(part.samples) for part in batch.parts] == ([2, 2] if parts == 2 else [2, 1, 1])
+    expected: dict[int, torch.Tensor] = {}
+    for part in batch.parts:
+        for place, gradient in enumerate(trainer._gradients(batch, part)[0]):
+            if gradient is not None:
+                expected[place] = expected[place] + gradient if place in expected else gradient
+    whole = torch.cat([gradient.flatten().double() for gradient in expected.values()])
+    norm = trainer.learn(batch)["norm"]
+    assert norm == pytest.approx(float(whole.norm()), rel=1e-5)
+    scale = min(1.0, recipe.optimiser.clip_norm / (norm + 1e-6))
+    for place, gradient in expected.items():
+        found = trainer.parameters[place].grad
+        assert found is not None
+        assert torch.allclose(found, gradient * scale, rtol=1e-4, atol=1e-7)
+    unused = [p for place, p in enumerate(trainer.parameters) if place not in expected]
+    assert unused
+    assert all(p.grad is None for p in unused)
+
+
+@pytest.mark.parametrize("clips", [False, True])
+def test_recomputed_activations_give_the_same_gradients(tmp_path: Path, clips: bool) -> None:
+    stage = replace(STAGE, clip_share=float(clips))
+    kept = Trainer(replace(TOY, stages=(stage,)), squares, tmp_path / "kept")
+    engine = Engine(recompute_image_encoder=True, recompute_memory_attention=True)
+    again = Trainer(replace(TOY, stages=(stage,), engine=engine), squares, tmp_path / "again")
+    assert list(kept.network.state_dict()) == list(again.network.state_dict())
+    saved, found = [], []
+    for trainer in (kept, again):
+        saved.append(0)
+
+        def count(tensor: torch.Tensor) -> torch.Tensor:
+            saved[-1] += tensor.nbytes
+            return tensor
+
+        batch = trainer.prepare(0)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            found.append(trainer._gradients(batch, batch.parts[0])[0])
+    for one, other in zip(*found, strict=True):
+        assert (one is None and other is None) or torch.equal(one, other)
+    assert saved[1] < 0.8 * saved[0]
 
 
 def lesson(**changes: float) -> Lesson:
@@ -102,7 +137,7 @@ def samples(trainer: Trainer, clips: bool) -> list[object]:
     for step in range(50):
         batch = trainer.prepare(step)
         if batch.clips == clips:
-            return list(batch.parts[0])
+            return list(batch.parts[0].samples)
     raise AssertionError("no such batch in 50 draws")
 
 
@@ -128,26 +163,35 @@ def test_every_part_of_the_network_learns(tmp_path: Path) -> None:
     assert not {name for name in idle if "absent" not in name}, idle
 
 
-def test_warm_up_then_cosine() -> None:
-    settings = Optimiser(learning_rate=1.0, final_share=0.1, warmup_steps=10)
-    assert learning_rate(settings, 4, 0.0) == pytest.approx(0.5)
-    assert learning_rate(settings, 100, 0.0) == pytest.approx(1.0)
-    assert learning_rate(settings, 100, 0.5) == pytest.approx(0.55)
-    assert learning_rate(settings, 100, 1.0) == pytest.approx(0.1)
-
-
 def test_fresh_weights_depend_on_the_seed_alone() -> None:
     torch.manual_seed(123)
     first = build_network(TOY).state_dict()
     torch.manual_seed(456)
     assert all(torch.equal(value, first[name]) for name, value in build_network(TOY).state_dict().items())
-    with pytest.raises(ValueError, match="'giant' cannot be trained"):
-        build_network(Recipe(model="giant"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (Recipe(model="giant"), "'giant' cannot be trained"),
+        (Recipe(model="sam2.1-tiny", workers=2), "dropout.*set workers = 1"),
+        (Recipe(model="medsam", stages=(Stage(clip_share=0.5),)), "no memory to train on clips"),
+        (Recipe(model="tiny-random", weights="published"), "no weights of tiny-random are published"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_it_begins(recipe: Recipe, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        first_network(recipe)
+
+
+def test_a_run_can_begin_with_published_weights() -> None:
+    network, shipped = first_network(Recipe(weights="published")), load("nano", "cpu")
+    assert all(torch.equal(value, shipped.state_dict()[name]) for name, value in network.state_dict().items())
 
 
 RECIPE = """
 model = "tiny-random"
-steps = 20
+steps = 22
 scenes = 2
 [data]
 scenes = 1.0
@@ -162,7 +206,7 @@ def test_the_command_renders_trains_and_resumes(tmp_path: Path, capsys: pytest.C
     recipe = tmp_path / "toy.toml"
     recipe.write_text(RECIPE, encoding="utf-8")
     folders = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
-    assert main(["train", str(recipe), *folders]) == 0
+    assert main(["train", str(recipe), *folders, "--steps", "20", "--stages.0.images=2"]) == 0
     assert read_checkpoint(tmp_path / "out" / LAST).step == 20
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [20]
@@ -171,15 +215,21 @@ def test_the_command_renders_trains_and_resumes(tmp_path: Path, capsys: pytest.C
     shipped, average = open_network(tmp_path / "out" / WEIGHTS), read_checkpoint(tmp_path / "out" / LAST).average
     for name, value in shipped.state_dict().items():
         assert torch.equal(value, average[name].half().float()), name
-    recipe.write_text(RECIPE.replace("20", "22"), encoding="utf-8")
+    assert "steps = 20\n" in (tmp_path / "out" / "recipe.toml").read_text(encoding="utf-8")
     assert main(["train", str(recipe), *folders, "--resume"]) == 0
     assert main(["train", str(recipe), *folders, "--export", str(tmp_path / "weights.safetensors")]) == 0
-    later = Trainer(TOY, squares, tmp_path / "later")
-    later.start_from(tmp_path / "weights.safetensors")
+    later = Trainer(replace(TOY, weights=str(tmp_path / "weights.safetensors")), squares, tmp_path / "later")
     assert torch.equal(later.network.absent_pointer, open_network(tmp_path / "weights.safetensors").absent_pointer)
     assert read_checkpoint(tmp_path / "out" / LAST).step == 22
-    assert main(["train", str(tmp_path / "none.toml"), *folders]) == 2
-    assert "none.toml is not a file" in capsys.readouterr().err
+    for arguments, message in (
+        ([str(tmp_path / "none.toml")], "none.toml is not a file"),
+        ([str(recipe), "--optimiser.learning_rats", "1"], "did you mean --optimiser.learning_rate?"),
+        ([str(recipe), "--validation.dataset", "scenes", "--validation.split", "test"], "results are reported on"),
+        ([str(recipe), "--model", "sam2.1-tin"], "did you mean sam2.1-tiny?"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            raise SystemExit(main(["train", *arguments, *folders]))
+        assert message in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

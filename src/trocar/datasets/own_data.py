@@ -6,6 +6,10 @@
     SPLIT/CASE/classes.json    {"1": "hook", "2": "gallbladder"}, where the masks have no names; one beside the splits
                                is for all cases
 
+    SPLIT/images/NAME.jpg      or pictures, and label pictures of the same names: each value above 0 is an object, black
+    SPLIT/masks/NAME.png       and white is one; a folder in both is a video (`own_pictures.py`). Without SPLIT the last
+                               fifth of the names is val
+
 SPLIT is train, val or test. CASE may lie in folders (CIS-Test/VID14), which are part of its name, so a benchmark of
 several subsets is one such set. An id stays with a thing throughout a case. Frames that have no PNG, or no entry in
 masks.json, count as not annotated. Of masks in several formats those count that come first in the order masks.json,
@@ -26,6 +30,7 @@ from trocar.datasets.case import Case, FrameTruth
 from trocar.datasets.dataset import Dataset, Split
 from trocar.datasets.fixture import made_up, save, save_video
 from trocar.datasets.found_objects import FoundObjects
+from trocar.datasets.own_pictures import two_folders
 from trocar.formats.coco import load_document, naming_fault
 from trocar.formats.images import images_in
 from trocar.formats.mask_files import mask_format, read_masks
@@ -49,6 +54,7 @@ def cases(root: Path, split: str) -> Iterator[Case]:
         found = _frames(folder)
         if found is not None:
             yield _case(root, folder.relative_to(top).as_posix(), found)
+    yield from two_folders(root, split, _class_names(root, top), UNNAMED)
 
 
 def _frames(folder: Path) -> Path | None:
@@ -176,6 +182,7 @@ DATASET = Dataset(
     splits=SPLITS,
     layout="SPLIT/CASE/frames/NAME.jpg  (or SPLIT/CASE/frames.mp4)\n"
     "SPLIT/CASE/masks.json  (or masks/NAME.png, objects/ID/NAME.png and others)\n"
+    "or images/NAME.jpg and masks/NAME.png, in SPLIT or without\n"
     "classes.json  (or SPLIT/CASE/classes.json)",
     cases=cases,
     write_fixture=write_fixture,

@@ -1,15 +1,21 @@
-"""Augmentation: one geometry for a clip with a small drift from frame to frame, and changes of colour and sharpness."""
+"""Augmentation: nano's own, with one geometry for a clip that drifts from frame to frame; or a published list."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
+from trocar.train.changes import LISTS, Change, Drawn, Matrix, draw_changes, placed, recoloured
+
+Number = TypeVar("Number", np.uint8, np.uint16)
+
+STILL_DRIFT = 0.06  # motion of an image that serves as a clip, in parts of its side
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,80 @@ class GeometryRange:
     stretch: float = 0.2
     drift: float = 0.03
     upside_down: float = 0.25
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How pictures are changed before they are learned from.
+
+    Args:
+        like: "nano", our own; "sam2" or "medsam-2", the published lists in `trocar.train.changes`; "none".
+        changes: a list of one's own, instead of the one that `like` names.
+        each_frame: draw every change of a list anew for each frame, as MedSAM-2's text has it for template and query.
+        geometry: how far "nano" may move things; the lists say so themselves.
+    """
+
+    like: Literal["nano", "sam2", "medsam-2", "none"] = "nano"
+    changes: tuple[Change, ...] = ()
+    each_frame: bool = False
+    geometry: GeometryRange = field(default_factory=GeometryRange)
+
+    @property
+    def listed(self) -> tuple[Change, ...] | None:
+        """The list that is drawn from; None for nano's own way."""
+        chosen = self.changes or LISTS.get(self.like)
+        if chosen is None:
+            return None
+        return tuple(replace(change, per_frame=True) for change in chosen) if self.each_frame else chosen
+
+
+@dataclass(frozen=True, eq=False)
+class FrameChange:
+    """What happens to one frame: where its pixels (x, y) go, and how it looks afterwards."""
+
+    matrix: Matrix
+    look: Look | None = None
+    drawn: Sequence[Drawn] = ()
+
+    def picture(self, image: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """(rows, columns, 3) uint8 -> (side, side, 3); `rng` gives the grain of noise."""
+        moved = warp_image(image, self.matrix, side)
+        return apply_look(moved, self.look, rng) if self.look else recoloured(moved, self.drawn, rng)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is to be changed.
+
+    Args:
+        sizes: (rows, columns) of each frame.
+        side: of the square pictures to be made, in pixels.
+        focus: the point (x, y) of the first frame to keep in view when zooming in; None for the middle.
+        still: whether the frames are one picture again and again.
+    """
+
+    sizes: Sequence[tuple[int, int]]
+    side: int
+    focus: tuple[float, float] | None = None
+    still: bool = False
+
+
+def draw_augmentation(augment: Augment, rng: np.random.Generator, scope: Scope) -> list[FrameChange]:
+    """What happens to each frame of a clip."""
+    listed, sizes, side = augment.listed, scope.sizes, scope.side
+    if listed is not None:
+        drawn = draw_changes(listed, rng, len(sizes))
+        return [FrameChange(placed(one, size, side), None, one) for one, size in zip(drawn, sizes, strict=True)]
+    start = random_geometry(rng, sizes[0], side, scope.focus, augment.geometry)
+    drift = STILL_DRIFT if scope.still else augment.geometry.drift
+    path = drifting(rng, start, len(sizes), side, drift)
+    look = random_look(rng, side)
+    return [FrameChange(matrix @ _resized(size, sizes[0]), look) for matrix, size in zip(path, sizes, strict=True)]
+
+
+def _resized(size: tuple[int, int], wanted: tuple[int, int]) -> Matrix:
+    """From the pixels of a frame to those of one of another size."""
+    return np.diag([wanted[1] / size[1], wanted[0] / size[0], 1.0])
 
 
 def random_geometry(
@@ -84,10 +164,10 @@ def warp_image(image: NDArray[np.uint8], matrix: Matrix, side: int) -> NDArray[n
     return np.asarray(cv2.warpAffine(image, moved, (side, side), flags=cv2.INTER_LINEAR), np.uint8)
 
 
-def warp_labels(labels: NDArray[np.uint8], matrix: Matrix, side: int) -> NDArray[np.uint8]:
-    """(rows, columns) uint8 ids through `matrix` to (side, side), nearest neighbour; outside is 0."""
+def warp_labels(labels: NDArray[Number], matrix: Matrix, side: int) -> NDArray[Number]:
+    """(rows, columns) uint8 or uint16 ids through `matrix` to (side, side), nearest neighbour; outside is 0."""
     moved = _pixel_matrix(matrix)[:2]
-    return np.asarray(cv2.warpAffine(labels, moved, (side, side), flags=cv2.INTER_NEAREST), np.uint8)
+    return np.asarray(cv2.warpAffine(labels, moved, (side, side), flags=cv2.INTER_NEAREST), labels.dtype)
 
 
 def _pixel_matrix(matrix: Matrix) -> Matrix:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ class Checkpoint:
         network: weights as trained.
         average: their moving average, which is what is used and shipped.
         optimiser: state of AdamW.
+        noted: figures of the steps since the last line of the log.
+        best: the best score in validation so far; None before the first.
     """
 
     step: int
@@ -29,6 +31,8 @@ class Checkpoint:
     network: dict[str, Tensor]
     average: dict[str, Tensor]
     optimiser: dict[str, Any]
+    noted: dict[str, list[float]] = field(default_factory=dict)
+    best: float | None = None
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

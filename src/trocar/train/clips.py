@@ -1,10 +1,9 @@
-"""From clips to training samples: which frames, which objects, how they are changed, as tensors."""
+"""From footage to training samples: which frames, which objects, how they are changed, as tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,30 +11,49 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trocar.datasets import DATASETS, Clip, read_clip
-from trocar.datasets.location import locate
-from trocar.load import load_dataset
-from trocar.track.features import to_network_input
-from trocar.train.augment import (
-    GeometryRange,
-    apply_look,
-    drifting,
-    random_geometry,
-    random_look,
-    warp_image,
-    warp_labels,
-)
-from trocar.train.render import read_scene, scene_files
+from trocar.datasets import Clip
+from trocar.model.config import NetworkConfig
+from trocar.track.features import NetworkInput, input_of
+from trocar.train.augment import Augment, FrameChange, Scope, draw_augmentation, warp_labels
+from trocar.train.footage import UNNAMED, ClipFootage, Footage, LabelledFrame
+from trocar.train.plan import ClipPlan, PlanSettings, draw_plan
+from trocar.train.recipe import Recipe, Stage
 
 Mask = NDArray[np.bool_]
-Draw = Callable[[np.random.Generator], Clip]
 
 SMALLEST_SHARE = 0.0004  # of the picture: smaller objects are not asked for
-STILL_DRIFT = 0.06  # motion of an image that serves as a clip, in parts of its side
-CUT_CLIPS = 0.4  # share of the others whose frames follow in any order
-STILL_CLIPS = 0.2  # share of the clips that are made from one image even where there are more
-WIDEST_STRIDE = 5  # frames that a clip may leap at a step
-TRIES = 160
+TRIES = 160  # samples without an object before training is given up
+TASK_TRIES = 20  # frames that are tried where an object of one class is wanted
+IMAGE = PlanSettings(frames=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Footage that was drawn for a sample.
+
+    Args:
+        open: gives it.
+        wanted: the class of the objects that the sample is for; "" for any.
+        tell: is told when it cannot be read, and other footage is drawn; without it the error is raised.
+    """
+
+    open: Callable[[], Footage]
+    wanted: str = ""
+    tell: Callable[[Exception], None] | None = None
+
+
+Draw = Callable[[np.random.Generator], Clip | Footage | Drawn]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Two ways to draw: for steps on images and for steps on clips."""
+
+    images: Draw
+    clips: Draw
+
+    def __call__(self, rng: np.random.Generator) -> Clip | Footage | Drawn:
+        return self.images(rng)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,130 +64,166 @@ class Sample:
         images: (T, 3, S, S) normalised.
         masks: (K, T, S, S) bool.
         valid: (T, S, S) bool, False where there is no truth.
+        names: the K objects' classes, "" where nobody says.
+        plan: what the T frames are for.
     """
 
     images: Tensor
     masks: Tensor
     valid: Tensor
+    names: tuple[str, ...]
+    plan: ClipPlan
 
 
 @dataclass(frozen=True)
 class SampleShape:
-    """What a sample looks like: side in pixels, frames, objects, and the share of objects cut to one connected part."""
-
-    side: int
-    frames: int = 1
-    objects: int = 1
-    part_share: float = 0.0
-    geometry: GeometryRange = field(default_factory=GeometryRange)
-
-
-def open_source(name: str, data: Path | None, folder: Path) -> Draw:
-    """A source of training clips: "scenes" from the rendered files in `folder`, or the "train" split of a data set.
+    """What a sample looks like.
 
     Args:
-        data: the folder of the data sets; None for the one that TROCAR_DATA names.
-
-    Raises:
-        ValueError: there is no such source.
-        FileNotFoundError: its files are missing.
+        side: in pixels.
+        plan: which frames; of one frame: an image.
+        objects: most objects.
+        part_share: share of an image's objects that are cut to one connected part.
+        without: names of classes that no object is of.
+        augment: how it is changed.
+        input: how pixels become the network's input.
     """
-    if name == "scenes":
-        files = scene_files(folder)
-        return lambda rng: read_scene(files[int(rng.integers(len(files)))])
-    if name not in DATASETS:
-        raise ValueError(f"no source of clips is called {name!r}: choose from scenes, {', '.join(sorted(DATASETS))}")
-    dataset = load_dataset(name)
-    clips = [read_clip(case) for case in dataset.read(locate(dataset.folder, data), "train")]
-    frames = np.array([len(clip.images) for clip in clips], float)
-    return lambda rng: clips[int(rng.choice(len(clips), p=frames / frames.sum()))]
+
+    side: int
+    plan: PlanSettings = IMAGE
+    objects: int = 1
+    part_share: float = 0.0
+    without: tuple[str, ...] = ()
+    augment: Augment = field(default_factory=Augment)
+    input: type[NetworkInput] = NetworkInput
 
 
-def mixed(sources: Mapping[str, Draw], shares: Mapping[str, float]) -> Draw:
-    """Draw from several sources in the given proportions."""
-    names = sorted(sources)
-    weights = np.array([shares[name] for name in names], float)
-
-    def draw(rng: np.random.Generator) -> Clip:
-        return sources[names[int(rng.choice(len(names), p=weights / weights.sum()))]](rng)
-
-    return draw
+def step_shape(
+    recipe: Recipe, stage: Stage, clips: bool, config: NetworkConfig, rng: np.random.Generator
+) -> SampleShape:
+    """The shape of all samples of one step on images or on clips."""
+    kind = type(input_of(config))
+    looks = (recipe.sampling.without, recipe.augment, kind)
+    if not clips:
+        return SampleShape(stage.side, IMAGE, stage.rows, recipe.prompts.part_share, *looks)
+    return SampleShape(stage.clip_side, recipe.plan.for_step(stage.frames, rng), stage.objects, 0.0, *looks)
 
 
 def draw_sample(draw: Draw, rng: np.random.Generator, shape: SampleShape) -> Sample:
-    """Draw clips until one shows an object.
+    """Draw footage until it shows an object.
 
     Raises:
         ValueError: many draws in a row showed none.
     """
+    if isinstance(draw, Draws):
+        draw = draw.clips if shape.plan.frames > 1 else draw.images
     for _ in range(TRIES):
-        sample = make_sample(draw(rng), rng, shape)
+        drawn = draw(rng)
+        try:
+            sample = _from_drawn(drawn, rng, shape) if isinstance(drawn, Drawn) else make_sample(drawn, rng, shape)
+        except (ValueError, OSError) as error:
+            if not isinstance(drawn, Drawn) or drawn.tell is None:
+                raise
+            drawn.tell(error)
+            continue
         if sample is not None:
             return sample
     raise ValueError("the training clips show hardly any objects: check the labels of the sources in [data]")
 
 
-def make_sample(clip: Clip, rng: np.random.Generator, shape: SampleShape) -> Sample | None:
-    """A sample from one clip, or None where the first frame shows no object after the change of geometry."""
-    frames, still = choose_frames(clip, shape.frames, rng)
-    labels = clip.labels[frames[0]]
-    start = random_geometry(rng, (labels.shape[0], labels.shape[1]), shape.side, _focus(labels, rng), shape.geometry)
-    drift = STILL_DRIFT if still else shape.geometry.drift
-    matrices = drifting(rng, start, len(frames), shape.side, drift)
-    warped = np.stack([warp_labels(clip.labels[f], m, shape.side) for f, m in zip(frames, matrices, strict=True)])
-    masks = choose_objects(warped, rng, shape)
-    if not len(masks):
+def _from_drawn(drawn: Drawn, rng: np.random.Generator, shape: SampleShape) -> Sample | None:
+    """A sample of what was drawn; where a class is wanted, several frames are tried, lest rare ones come too seldom."""
+    footage = drawn.open()
+    for _ in range(TASK_TRIES if drawn.wanted else 1):
+        sample = make_sample(footage, rng, shape, drawn.wanted)
+        if sample is not None:
+            return sample
+    return None
+
+
+def make_sample(clip: Clip | Footage, rng: np.random.Generator, shape: SampleShape, wanted: str = "") -> Sample | None:
+    """A sample, or None where the first frame shows no object (of the wanted class) after the change of geometry.
+
+    Raises:
+        UnfitCase: the plan does not fit footage of this length or order.
+        FileNotFoundError, ValueError: a frame cannot be read.
+    """
+    footage = ClipFootage(clip) if isinstance(clip, Clip) else clip
+    plan = draw_plan(shape.plan, len(footage), footage.ordered, rng)
+    read = {place: footage.frame(place) for place in set(plan.frames)}
+    frames = [read[place] for place in plan.frames]
+    names = footage.names
+    asked = None
+    if wanted or shape.without:
+        asked = frozenset(
+            number for number, name in names.items() if name not in shape.without and wanted in ("", name)
+        )
+    labels = frames[0].labels
+    sizes = [(int(frame.labels.shape[0]), int(frame.labels.shape[1])) for frame in frames]
+    focus = _focus(labels, rng, asked)
+    changes = draw_augmentation(shape.augment, rng, Scope(sizes, shape.side, focus, plan.still))
+    warped = np.stack(
+        [warp_labels(frame.labels, one.matrix, shape.side) for frame, one in zip(frames, changes, strict=True)]
+    )
+    chosen = choose_objects(warped, rng, shape, asked)
+    if not chosen:
         return None
-    look = random_look(rng, shape.side)
-    images = [
-        to_network_input(apply_look(warp_image(clip.images[f], m, shape.side), look, rng), shape.side)
-        for f, m in zip(frames, matrices, strict=True)
-    ]
-    valid = np.ones(warped.shape, bool)
-    if clip.ignore is not None:
-        for index, (f, m) in enumerate(zip(frames, matrices, strict=True)):
-            valid[index] = warp_labels(clip.ignore[f].astype(np.uint8), m, shape.side) == 0
-    return Sample(torch.stack(images), torch.from_numpy(masks), torch.from_numpy(valid))
+    masks = _masks(chosen, warped, frames, changes)
+    if len(frames) == 1:
+        for index in np.flatnonzero(rng.random(len(masks)) < shape.part_share):
+            masks[index, 0] = _one_part(masks[index, 0], rng, _smallest(warped))
+    prepare = shape.input(shape.side).pixels
+    images = [prepare(one.picture(frame.image, shape.side, rng)) for frame, one in zip(frames, changes, strict=True)]
+    classes = tuple("" if names.get(one, "") in UNNAMED else names[one] for one in chosen)
+    valid = torch.from_numpy(_valid(warped, frames, changes))
+    return Sample(torch.stack(images), torch.from_numpy(masks), valid, classes, plan)
 
 
-def choose_frames(clip: Clip, count: int, rng: np.random.Generator) -> tuple[list[int], bool]:
-    """`count` frames, most often at one stride, and whether they are one frame repeated.
+def choose_objects(
+    labels: NDArray[np.uint16], rng: np.random.Generator, shape: SampleShape, asked: frozenset[int] | None = None
+) -> list[int]:
+    """Ids of objects visible in the first of the (T, S, S) frames; with `asked`, of these alone.
 
-    They run either way, and turn at the ends of the clip: what left comes back. Some clips are cut: their frames are
-    drawn anywhere, so that an object has to be known by its looks.
+    With one frame they are `shape.objects`, and an object may come more than once; in clips all are different.
     """
-    length = len(clip.images)
-    if count == 1:
-        return [int(rng.integers(length))], False
-    if not clip.ordered or length < 3 or rng.random() < STILL_CLIPS:
-        return [int(rng.integers(length))] * count, True
-    if rng.random() < CUT_CLIPS:
-        return [int(place) for place in rng.integers(length, size=count)], False
-    widest = min(WIDEST_STRIDE, max(1, (length - 1) // (count - 1)))
-    stride = 1 if rng.random() < 0.5 else int(rng.integers(1, widest + 1))
-    start = int(rng.integers(2 * length - 2))  # on the round trip through all frames and back
-    places = (start + stride * np.arange(count)) % (2 * length - 2)
-    return [int(min(place, 2 * length - 2 - place)) for place in places], False
-
-
-def choose_objects(labels: NDArray[np.uint8], rng: np.random.Generator, shape: SampleShape) -> Mask:
-    """(K, T, S, S) masks of objects visible in the first of the (T, S, S) frames.
-
-    With one frame K is `shape.objects`, and an object may come more than once; in clips all are different.
-    """
-    area = np.bincount(labels[0].ravel(), minlength=256)[1:]
-    smallest = max(SMALLEST_SHARE * labels[0].size, 8)
-    known = np.flatnonzero(area >= smallest) + 1
+    area = np.bincount(labels[0].ravel())[1:]
+    known = np.flatnonzero(area >= _smallest(labels)) + 1
+    if asked is not None:
+        known = known[[int(one) in asked for one in known]] if len(known) else known
     if not len(known):
-        return np.zeros((0, *labels.shape), bool)
+        return []
     chosen = list(rng.choice(known, size=min(shape.objects, len(known)), replace=False))
     if len(labels) == 1:
         chosen += list(rng.choice(known, size=shape.objects - len(chosen)))
-    masks = np.stack([labels == label for label in chosen])
-    if len(labels) == 1:
-        for index in np.flatnonzero(rng.random(len(masks)) < shape.part_share):
-            masks[index, 0] = _one_part(masks[index, 0], rng, smallest)
+    return [int(one) for one in chosen]
+
+
+def _smallest(labels: NDArray[np.uint16]) -> float:
+    return float(max(SMALLEST_SHARE * labels[0].size, 8))
+
+
+def _masks(
+    chosen: Sequence[int],
+    warped: NDArray[np.uint16],
+    frames: Sequence[LabelledFrame],
+    changes: Sequence[FrameChange],
+) -> Mask:
+    """(K, T, S, S) whole masks of the chosen objects."""
+    masks = np.stack([warped == one for one in chosen])
+    for place, (frame, change) in enumerate(zip(frames, changes, strict=True)):
+        for index, one in enumerate(chosen):
+            if one in frame.covered:
+                whole = frame.covered[one].astype(np.uint8)
+                masks[index, place] = warp_labels(whole, change.matrix, warped.shape[-1]) > 0
     return masks
+
+
+def _valid(warped: NDArray[np.uint16], frames: Sequence[LabelledFrame], changes: Sequence[FrameChange]) -> Mask:
+    valid = np.ones(warped.shape, bool)
+    for place, (frame, change) in enumerate(zip(frames, changes, strict=True)):
+        if frame.ignore is not None:
+            valid[place] = warp_labels(frame.ignore.astype(np.uint8), change.matrix, warped.shape[-1]) == 0
+    return valid
 
 
 def _one_part(mask: Mask, rng: np.random.Generator, smallest: float) -> Mask:
@@ -179,10 +233,12 @@ def _one_part(mask: Mask, rng: np.random.Generator, smallest: float) -> Mask:
     return np.asarray(parts == large[int(rng.integers(len(large)))], np.bool_) if large else mask
 
 
-def _focus(labels: NDArray[np.uint8], rng: np.random.Generator) -> tuple[float, float] | None:
+def _focus(
+    labels: NDArray[np.uint16], rng: np.random.Generator, asked: frozenset[int] | None
+) -> tuple[float, float] | None:
     """A pixel (x, y) of a random object; sometimes, and where there is none, no point in particular."""
     known = np.unique(labels[::4, ::4])
-    known = known[known > 0]
+    known = known[[int(one) > 0 and (asked is None or int(one) in asked) for one in known]]
     if not len(known) or rng.random() < 0.2:
         return None
     places = np.flatnonzero(labels[::4, ::4] == rng.choice(known))

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trocar.model.checkpoint import save_weights
-from trocar.train.checkpoint import LAST, read_checkpoint
-from trocar.train.loop import build_network
+from trocar.train.checkpoint import LAST, Checkpoint, read_checkpoint
 from trocar.train.recipe import Recipe
+from trocar.train.start import averaged_network
 
 WEIGHTS = "weights.safetensors"
 
@@ -23,13 +23,21 @@ def export_weights(recipe: Recipe, run: Path, path: Path) -> Mapping[str, str]:
         FileNotFoundError, ValueError: the folder `run` holds no checkpoint, or one of another model.
     """
     state = read_checkpoint(run / LAST)
-    network = build_network(recipe)
     try:
-        network.load_state_dict(state.average)
-    except RuntimeError as error:
+        return save_average(recipe, state, path)
+    except ValueError as error:
         raise ValueError(
             f"{run / LAST} is not a checkpoint of {recipe.model}: give the recipe it was made with"
         ) from error
+
+
+def save_average(recipe: Recipe, state: Checkpoint, path: Path) -> Mapping[str, str]:
+    """Write the averaged weights of a run's state as float16 safetensors, and return what the file says of itself.
+
+    Raises:
+        ValueError: they are not from a run of this recipe.
+    """
+    network = averaged_network(recipe, state.average)
     info = {
         "model": recipe.model,
         "steps": str(state.step),

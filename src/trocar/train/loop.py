@@ -1,16 +1,15 @@
-"""The training loop: draw, answer, learn, note down; it stops and resumes at any step."""
+"""The training loop: draw, answer, learn, note down; it stops and resumes at any step, on any number of processes."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,85 +17,118 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from trocar.model import NANO, Network, tiny_random
-from trocar.model.checkpoint import load_weights
+from trocar.datasets import Clip
 from trocar.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
-from trocar.train.clips import Draw, Sample, SampleShape, draw_sample
-from trocar.train.recipe import Optimiser, Recipe
-from trocar.train.steps import Lesson, clip_losses, image_losses
+from trocar.train.clips import Draw, Sample, SampleShape, draw_sample, step_shape
+from trocar.train.distributed import Team, add_parts
+from trocar.train.engine import recompute_activations
+from trocar.train.export import save_average
+from trocar.train.journal import Journal
+from trocar.train.lesson import lesson_of
+from trocar.train.optimise import (
+    build_optimiser,
+    learning_parameters,
+    learning_rate,
+    load_optimiser,
+    move_average,
+    set_rate,
+)
+from trocar.train.recipe import Recipe
+from trocar.train.start import averaged_network, first_network
+from trocar.train.steps import clip_losses, image_losses
+from trocar.train.validation import BEST, object_scores
 
-CHECKPOINT_SECONDS = 120.0
-LOG_STEPS = 20
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some samples of a step, computed for themselves.
+
+    Args:
+        number: among the parts of the step.
+        samples: what is drawn for it.
+        share: of the step's samples, which is what its gradient counts.
+    """
+
+    number: int
+    samples: list[Sample]
+    share: float
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """The samples of one step, cut into parts for as many threads, and whether they are clips.
+    """The parts of one step that fall to this process, the stage, how many samples all processes have, and whether
+    they are clips."""
 
-    `seed` is what the part's simulated prompts are drawn from, together with the part's number.
-    """
-
-    parts: list[list[Sample]]
+    parts: list[Part]
     stage: int
+    count: int
     clips: bool
-    seed: tuple[int, ...]
-
-
-def build_network(recipe: Recipe) -> Network:
-    """A network with fresh weights that depend on the recipe's seed alone.
-
-    Raises:
-        ValueError: there is no such model.
-    """
-    configs = {"nano": NANO, "tiny-random": tiny_random()}
-    if recipe.model not in configs:
-        raise ValueError(f"model {recipe.model!r} cannot be trained: choose from {', '.join(configs)}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        return Network(configs[recipe.model])
 
 
 class Trainer:
-    """One run of a recipe.
+    """One run of a recipe, or what one process does of it.
 
     Args:
         recipe: all settings.
         draw: gives the training clips.
-        out: folder for `log.jsonl` and the checkpoints.
+        out: folder for the log and the checkpoints.
         device: where to train.
+        team: this process among others.
+        clips: that fall to this process in validation.
 
     Setting `stopping` ends a run after the step that it is at.
     """
 
-    def __init__(self, recipe: Recipe, draw: Draw, out: Path, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        draw: Draw,
+        out: Path,
+        device: torch.device | str = "cpu",
+        team: Team | None = None,
+        clips: Sequence[Clip] = (),
+    ) -> None:
         self.recipe = recipe
         self.draw = draw
         self.out = out
         self.device = torch.device(device)
-        self.network = build_network(recipe).to(self.device).train()
+        self.team = team or Team()
+        self.clips = clips
+        self.network = first_network(recipe).to(self.device).train()
+        recompute_activations(self.network, recipe.engine)
+        self.parameters = list(learning_parameters(self.network))
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.optimiser = build_optimiser(self.network, recipe.optimiser)
         self.threads = ThreadPoolExecutor(recipe.workers)
+        self.loaders = ThreadPoolExecutor(recipe.engine.loaders)
         self.step = 0
         self.seconds = 0.0
-        self.stopping = False
+        self.best: float | None = None
+        self.stopping = self.stopped = False
         out.mkdir(parents=True, exist_ok=True)
+        self.journal = Journal(out, self.team.leads)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint; the recipe may differ from the one it was made with, the model may not."""
         state = read_checkpoint(path)
         self.network.load_state_dict(state.network)
         self.average = {name: value.to(self.average[name].device) for name, value in state.average.items()}
-        self.optimiser.load_state_dict(state.optimiser)
-        self.step, self.seconds = state.step, state.seconds
-
-    def start_from(self, path: Path) -> None:
-        """Begin with the weights in a file instead of fresh ones."""
-        load_weights(self.network, path)
-        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        load_optimiser(self.optimiser, state.optimiser)
+        self.step, self.seconds, self.best = state.step, state.seconds, state.best
+        self.journal.values = state.noted
 
     def checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.step, self.seconds, self.network.state_dict(), self.average, self.optimiser.state_dict())
+        return Checkpoint(
+            self.step,
+            self.seconds,
+            self.network.state_dict(),
+            self.average,
+            self.optimiser.state_dict(),
+            self.journal.values,
+            self.best,
+        )
 
     def progress(self, step: int) -> float:
         """Part of the run that is done before a step, 0 to 1; by the clock, the part that is done now."""
@@ -104,136 +136,146 @@ class Trainer:
             return min(1.0, self.seconds / (60 * self.recipe.minutes))
         return min(1.0, step / self.recipe.steps)
 
+    @property
+    def done(self) -> bool:
+        return self.progress(self.step) >= 1
+
     def run(self) -> None:
         """Train until the end, or until `stopping` is set; then a checkpoint of the last whole step is written."""
         columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
-        saved, note = self.seconds, _Note(self.out / "log.jsonl")
+        engine, saved = self.recipe.engine, self.seconds
+        self.journal.begin(self.step)
         try:
-            with ThreadPoolExecutor(1) as ahead, Progress(*columns) as bar:
+            with ThreadPoolExecutor(1) as ahead, Progress(*columns, disable=not self.team.leads) as bar:
                 task = bar.add_task("train", total=1.0, note="")
-                upcoming = ahead.submit(self.prepare, self.step)
-                while self.progress(self.step) < 1 and not self.stopping:
+                upcoming = ahead.submit(self.prepare, self.step, self.progress(self.step))
+                while not (self.done or self.stopped):
                     begun = time.monotonic()
                     batch = upcoming.result()
-                    upcoming = ahead.submit(self.prepare, self.step + 1)
+                    upcoming = ahead.submit(self.prepare, self.step + 1, self.progress(self.step + 1))
                     losses = self.learn(batch)
-                    self.seconds += time.monotonic() - begun
-                    note.add(losses, batch.clips)
-                    progress = self.progress(self.step)
-                    if self.step % LOG_STEPS == 0 or progress >= 1:
-                        note.write(self.step, batch.stage, self.seconds, self.optimiser.param_groups[0]["lr"])
-                        bar.update(task, completed=progress, note=f"IoU {losses['reached']:.3f}")
-                    if self.seconds - saved > CHECKPOINT_SECONDS:
+                    self._agree(time.monotonic() - begun)
+                    self.journal.add(losses, batch.count, batch.clips)
+                    if self.step % engine.log_steps == 0 or self.done:
+                        state = {"stage": batch.stage, "seconds": round(self.seconds, 1), "lr": self._rate()}
+                        line = self.journal.close_line(self.step, state, self.device)
+                        note = f"IoU {losses['reached']:.3f}  {line['samples_per_s']:.1f} samples/s"
+                        bar.update(task, completed=self.progress(self.step), note=note)
+                    if self.recipe.validation.due(self.step, self.done):
+                        self.validate()
+                    by_steps = engine.save_steps and self.step % engine.save_steps == 0
+                    if by_steps or self.seconds - saved > engine.save_seconds:
                         saved = self.seconds
-                        write_checkpoint(self.out / LAST, self.checkpoint())
+                        self._save()
         finally:
+            self._save()
+            self.journal.close()
+
+    def _rate(self) -> float:
+        return learning_rate(self.recipe.optimiser, self.step - 1, self.progress(self.step - 1))
+
+    def _save(self) -> None:
+        if self.team.leads:
             write_checkpoint(self.out / LAST, self.checkpoint())
 
-    def prepare(self, step: int) -> Batch:
-        """The samples of a step: they depend on the recipe's seed, the step and its stage alone."""
-        index, stage = self.recipe.stage_at(self.progress(step))
-        seed = (self.recipe.seed, step)
-        rng = np.random.default_rng(seed)
-        clips = bool(rng.random() < stage.clip_share)
-        shape = SampleShape(stage.side, 1, stage.rows, self.recipe.prompts.part_share)
-        if clips:
-            shape = SampleShape(stage.clip_side, int(rng.integers(3, stage.frames + 1)), stage.objects)
-        count = stage.clips if clips else stage.images
-        samples = [draw_sample(self.draw, rng, shape) for _ in range(count)]
-        workers = min(self.recipe.workers, count)
-        return Batch([samples[part::workers] for part in range(workers)], index, clips, seed)
+    def _agree(self, seconds: float) -> None:
+        """Let all processes go by one clock and stop after the same step."""
+        said = self.team.gather((seconds, self.stopping))
+        self.seconds += said[0][0]
+        self.stopped = any(stopping for _, stopping in said)
 
-    def learn(self, batch: Batch) -> dict[str, float]:
+    def prepare(self, step: int, progress: float | None = None) -> Batch:
+        """The samples of a step: they depend on the recipe's seed, the step and its stage alone.
+
+        Each part has a random stream of its own, so that it does not matter which process draws it.
+        """
+        index, stage = self.recipe.stage_at(self.progress(step) if progress is None else progress)
+        rng = np.random.default_rng((self.recipe.seed, step))
+        clips = bool(rng.random() < stage.clip_share)
+        shape = step_shape(self.recipe, stage, clips, self.network.config, rng)
+        count = stage.clips if clips else stage.images
+        parts = min(self.recipe.engine.parts or self.recipe.workers, count)
+        own = self.loaders.map(partial(self._draw_part, step, shape, range(count), parts), self.team.own(parts))
+        return Batch(list(own), index, count, clips)
+
+    def _draw_part(self, step: int, shape: SampleShape, samples: range, parts: int, number: int) -> Part:
+        rng = np.random.default_rng((self.recipe.seed, step, number))
+        drawn = [draw_sample(self.draw, rng, shape) for _ in samples[number::parts]]
+        return Part(number, drawn, len(drawn) / len(samples))
+
+    def learn(self, batch: Batch) -> Figures:
         """One optimiser step; returns the weighted mean losses, "reached" IoU and the gradient's norm."""
         settings = self.recipe.optimiser
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(settings, self.step, self.progress(self.step))
+        set_rate(self.optimiser, learning_rate(settings, self.step, self.progress(self.step)))
         self.optimiser.zero_grad(set_to_none=True)
+        figures: list[tuple[float, Figures]] = []
         with written_out_attention(self.device, settings.bf16):
-            parts = list(self.threads.map(partial(self._gradients, batch), range(len(batch.parts))))
-        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm))
+            for part, (gradients, values) in zip(
+                batch.parts, self.threads.map(partial(self._gradients, batch), batch.parts), strict=True
+            ):
+                add_parts(self.parameters, gradients)
+                figures.append((part.share, values))
+        self.team.add_gradients(self.parameters)
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm))
         if math.isfinite(norm):  # a step that overflowed teaches nothing and would end the run
             self.optimiser.step()
-            self._average(settings.average_decay)
+            move_average(self.average, self.network, self.step, settings.average_decay)
         self.step += 1
-        values = {name: sum(part[name] for part in parts) / len(parts) for name in parts[0]}
-        return {**values, "norm": norm}
+        return {**_means([one for own in self.team.gather(figures) for one in own]), "norm": norm}
 
-    def _gradients(self, batch: Batch, part: int) -> dict[str, float]:
-        """Add the gradients of one part of the batch, which a thread of its own works on.
+    def _gradients(self, batch: Batch, part: Part) -> tuple[Sequence[Tensor | None], Figures]:
+        """The gradients of one part of the batch, which a thread of its own works on, and its losses.
 
         One thread a part is quicker on a few cores than many threads for each operation, above all on a machine that
         does other work as well: the parts meet once a step only.
         """
-        if len(batch.parts) > 1:
+        if self.recipe.workers > 1:
             torch.set_num_threads(1)
-        rng = np.random.default_rng((*batch.seed, part))
+        seed = np.random.SeedSequence((self.recipe.seed, self.step, part.number, 1))
+        rng = np.random.default_rng(seed)
+        torch.manual_seed(int(seed.generate_state(1)[0]))  # for dropout
         stage = self.recipe.stages[batch.stage]
         if batch.clips:
             corrections = int(rng.random() < stage.clip_corrections)
         else:
             corrections = int(rng.integers(stage.corrections + 1))
-        lesson = Lesson(self.recipe.prompts, self.recipe.losses, stage.boxes, corrections)
+        lesson = lesson_of(self.recipe, stage, corrections)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.optimiser.bf16):
-            losses = (clip_losses if batch.clips else image_losses)(self.network, batch.parts[part], lesson, rng)
+            losses = (clip_losses if batch.clips else image_losses)(self.network, part.samples, lesson, rng)
         reached = losses.pop("reached")
         total = torch.stack(list(losses.values())).sum()
-        (total / len(batch.parts)).backward()
+        gradients = torch.autograd.grad(total * part.share, self.parameters, allow_unused=True)
         values = {name: float(value.detach()) for name, value in losses.items()}
-        return {**values, "total": float(total.detach()), "reached": float(reached)}
+        return gradients, {**values, "total": float(total.detach()), "reached": float(reached)}
 
-    def _average(self, decay: float) -> None:
-        """Move the average towards the weights, faster in the beginning, when it knows little."""
-        keep = min(decay, (1 + self.step) / (10 + self.step))
-        weights = self.network.state_dict()
-        moving: list[Tensor] = [self.average[name] for name in weights]
-        torch._foreach_lerp_(moving, list(weights.values()), 1 - keep)
+    def validate(self) -> float:
+        """Score the averaged weights on the clips of all processes, note it, and keep the best weights.
 
-
-class _Note:
-    """What happened since the last line of the log, and the log."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.values: dict[str, list[float]] = {}
-        self.steps, self.since = 0, time.monotonic()
-
-    def add(self, values: dict[str, float], clips: bool) -> None:
-        self.steps += 1
-        for name, value in values.items():
-            self.values.setdefault(f"clip_{name}" if clips else name, []).append(value)
-
-    def write(self, step: int, stage: int, seconds: float, rate: float) -> None:
-        """Append a line with the means, and begin anew."""
-        now = time.monotonic()
-        line = {
-            "step": step,
-            "stage": stage,
-            "seconds": round(seconds, 1),
-            "lr": rate,
-            "steps_per_s": round(self.steps / (now - self.since), 3),
-            **{name: round(sum(values) / len(values), 4) for name, values in self.values.items()},
-        }
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        self.values, self.steps, self.since = {}, 0, now
+        Raises:
+            ValueError: the clips show nothing to score.
+        """
+        settings = self.recipe.validation
+        network = averaged_network(self.recipe, self.average).to(self.device)
+        scores = [one for own in self.team.gather(object_scores(network, self.clips, settings)) for one in own]
+        if not scores:
+            raise ValueError(f"validation on {settings.dataset} {settings.split} found no object: name other data")
+        score = float(np.mean(scores))
+        self.journal.write({"step": self.step, f"validation {settings.metric}": round(score, 4)})
+        if self.best is None or score > self.best:
+            self.best = score
+            if self.team.leads:
+                save_average(self.recipe, self.checkpoint(), self.out / BEST)
+        return score
 
 
-def build_optimiser(network: nn.Module, settings: Optimiser) -> torch.optim.AdamW:
-    """AdamW without weight decay on biases, norms and single vectors."""
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98), fused=True
-    )
-
-
-def learning_rate(settings: Optimiser, step: int, progress: float) -> float:
-    """Linear warm-up over steps, cosine over the run's progress."""
-    floor = settings.final_share
-    cosine = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
-    return settings.learning_rate * cosine * min(1.0, (step + 1) / max(settings.warmup_steps, 1))
+def _means(figures: Sequence[tuple[float, Figures]]) -> Figures:
+    """Means by share, of each figure over the parts that have it."""
+    names = dict.fromkeys(name for _, values in figures for name in values)
+    means = {}
+    for name in names:
+        known = [(share, values[name]) for share, values in figures if name in values]
+        means[name] = sum(share * value for share, value in known) / sum(share for share, _ in known)
+    return means
 
 
 def written_out_attention(device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[None]:

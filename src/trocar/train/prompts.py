@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,54 +11,55 @@ from torch import Tensor
 
 from trocar.prompts import Point, center_click, jittered_box, tight_box, uniform_click
 from trocar.track.prompt_input import PromptInput
+from trocar.train.recipe import PromptMix
 
 Mask = NDArray[np.bool_]
 
-TIGHT_SHARE = 0.4  # of the boxes are exact
-CENTRE_SHARE = 0.5  # of the clicks sit in the middle of the largest error, the others anywhere in it
+EMPTY = PromptInput(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
 
 
-def first_prompt(mask: Tensor, rng: np.random.Generator, boxes: float, noise: float) -> PromptInput:
+def first_prompt(mask: Tensor, rng: np.random.Generator, boxes: float, mix: PromptMix) -> PromptInput:
     """Show an object of (S, S) bool for the first time: by a box (share `boxes`) or by a click."""
     if rng.random() < boxes:
-        return box_prompt(mask.numpy(), rng, noise)
-    return click_prompt(mask.numpy(), rng)
+        return box_prompt(mask.numpy(), rng, mix)
+    return click_prompt(mask.numpy(), rng, mix)
 
 
 def mask_prompt(mask: Tensor) -> PromptInput:
     """Show an object by its (S, S) bool mask."""
-    return PromptInput(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long), mask=mask)
+    return replace(EMPTY, mask=mask)
 
 
-def box_prompt(mask: Mask, rng: np.random.Generator, noise: float) -> PromptInput:
-    """The box of a mask's outermost pixels; most have their sides shifted by up to `noise` of the box's size."""
-    box = jittered_box(mask, rng, noise) if rng.random() > TIGHT_SHARE else tight_box(mask)
+def box_prompt(mask: Mask, rng: np.random.Generator, mix: PromptMix) -> PromptInput:
+    """The box of a mask's outermost pixels; those that are not to be exact have their sides shifted by chance."""
+    exact = rng.random() <= mix.tight_boxes
+    box = tight_box(mask) if exact else jittered_box(mask, rng, mix.box_noise, mix.box_noise_px)
     return PromptInput(torch.tensor([[box.x0, box.y0], [box.x1, box.y1]]), torch.tensor([2, 3]))
 
 
-def click_prompt(mask: Mask, rng: np.random.Generator) -> PromptInput:
+def click_prompt(mask: Mask, rng: np.random.Generator, mix: PromptMix) -> PromptInput:
     """One positive click on a mask that is not empty."""
-    click = _click(mask, np.zeros_like(mask), rng)
+    click = _click(mask, np.zeros_like(mask), rng, mix)
     assert click is not None
     return PromptInput(torch.tensor([[click.x, click.y]]), torch.tensor([1]))
 
 
 def corrected(
-    prompt: PromptInput, truth: Mask, guess: Mask, valid: Mask, rng: np.random.Generator
+    prompt: PromptInput, truth: Mask, guess: Mask, rng: np.random.Generator, mix: PromptMix
 ) -> PromptInput | None:
     """The prompt with one more click in the region where `guess` is wrong; None where it is right.
 
-    The logits of the guess are added by the caller, who has them.
+    Both masks are False where there is no truth. The logits of the guess are added by the caller, who has them.
     """
-    click = _click(truth & valid, guess & valid, rng)
+    click = _click(truth, guess, rng, mix)
     if click is None:
         return None
     points = torch.cat((prompt.points, torch.tensor([[click.x, click.y]])))
     return PromptInput(points, torch.cat((prompt.labels, torch.tensor([int(click.positive)]))))
 
 
-def _click(truth: Mask, guess: Mask, rng: np.random.Generator) -> Point | None:
-    return center_click(truth, guess) if rng.random() < CENTRE_SHARE else uniform_click(truth, guess, rng)
+def _click(truth: Mask, guess: Mask, rng: np.random.Generator, mix: PromptMix) -> Point | None:
+    return center_click(truth, guess) if rng.random() < mix.centre_clicks else uniform_click(truth, guess, rng)
 
 
 def with_previous(prompt: PromptInput, logits: Tensor) -> PromptInput:

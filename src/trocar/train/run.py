@@ -4,57 +4,61 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import cv2
 import torch
+from rich.console import Console
 
-from trocar.settings import read_settings, to_toml
+from trocar.settings import to_toml
 from trocar.train.checkpoint import LAST
-from trocar.train.clips import mixed, open_source
+from trocar.train.corpus import SCENES, open_corpus
+from trocar.train.corpus_report import use_table, write_use
+from trocar.train.distributed import Team, joined
 from trocar.train.export import WEIGHTS, export_weights
+from trocar.train.journal import peak_memory_gb
 from trocar.train.loop import Trainer
 from trocar.train.recipe import Recipe
 from trocar.train.render import render_scenes
+from trocar.train.validation import BEST, validation_clips
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained, where, and for how long.
+    """What is trained, and where.
 
     Args:
-        recipe: a TOML file, such as recipes/nano.toml.
-        data: folder for the rendered scenes; real data lie in the folder that TROCAR_DATA names.
+        recipe: all settings.
+        data: folder for what is made from data, such as rendered scenes; data sets lie in the folder that TROCAR_DATA
+            names, or where the recipe says.
         out: folder for checkpoints, log, the recipe as used and the weights.
-        minutes: length of the run by the clock, instead of the recipe's.
         resume: go on from the last checkpoint in `out`.
-        weights: begin with the weights in this file.
         processes: processes that render scenes before the run.
         threads: threads to compute with; 0 leaves it to PyTorch.
     """
 
-    recipe: Path
+    recipe: Recipe
     data: Path
     out: Path
-    minutes: float | None = None
     resume: bool = False
-    weights: Path | None = None
     processes: int = 1
     threads: int = 0
 
 
 def render(run: Run) -> None:
     """Render the scenes that the recipe asks for and `run.data` lacks."""
-    recipe = read_settings(Recipe, run.recipe)
-    if recipe.data.get("scenes"):
-        render_scenes(run.data / "scenes", recipe.scenes, run.processes)
+    if run.recipe.data.get(SCENES):
+        shape = run.recipe.scene_shape
+        render_scenes(shape.folder(run.data), run.recipe.scenes, run.processes, shape)
 
 
-def train(run: Run) -> Path:
-    """Carry a run out and return the file with its weights.
+def train(run: Run) -> Path | None:
+    """Carry a run out and return the file with its weights: the best ones in validation, or those at the end.
+
+    Started by `torchrun` this is one of several processes; all but the first write nothing and return None.
 
     Raises:
         ValueError, FileNotFoundError: recipe, data or checkpoint are not right; the message says what to do.
@@ -63,25 +67,47 @@ def train(run: Run) -> Path:
     cv2.setNumThreads(1)
     if run.threads:
         torch.set_num_threads(run.threads)
-    recipe = read_settings(Recipe, run.recipe)
-    if run.minutes:
-        recipe = replace(recipe, minutes=run.minutes)
-    render(run)
-    wanted = [name for name, share in recipe.data.items() if share > 0]
-    sources = {name: open_source(name, None, run.data / "scenes") for name in wanted}
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    trainer = Trainer(recipe, mixed(sources, recipe.data), run.out, device)
-    if run.weights:
-        trainer.start_from(run.weights)
+    with joined() as (team, device):
+        trainer = _trainer(run, team, device)
+        with _ending_after_a_step(trainer):
+            trainer.run()
+        if not trainer.done:
+            raise KeyboardInterrupt
+        if not team.leads:
+            return None
+        export_weights(run.recipe, run.out, run.out / WEIGHTS)
+        print(_summary(trainer))
+    return run.out / (BEST if run.recipe.validation.dataset else WEIGHTS)
+
+
+def _trainer(run: Run, team: Team, device: torch.device) -> Trainer:
+    """Everything ready to begin: scenes rendered, data listed, the last state read."""
+    recipe, say = run.recipe, _reporter(team)
+    if team.leads:
+        render(run)
+    team.gather(None)  # the others wait for the scenes
+    corpus = open_corpus(recipe, run.data, say)
+    clips = validation_clips(recipe.validation, recipe.sampling, slice(team.rank, None, team.size))
+    trainer = Trainer(recipe, corpus.draws, run.out, device, team, clips)
     if run.resume:
         trainer.resume(run.out / LAST)
-    (run.out / "recipe.toml").write_text(to_toml(recipe), encoding="utf-8")
-    with _ending_after_a_step(trainer):
-        trainer.run()
-    if trainer.stopping:
-        raise KeyboardInterrupt
-    export_weights(recipe, run.out, run.out / WEIGHTS)
-    return run.out / WEIGHTS
+    if team.leads:
+        Console(stderr=True).print(use_table(corpus.uses))
+        write_use(run.out / "data.json", corpus.uses)
+        (run.out / "recipe.toml").write_text(to_toml(recipe), encoding="utf-8")
+    return trainer
+
+
+def _reporter(team: Team) -> Callable[[str], None]:
+    console = Console(stderr=True, quiet=not team.leads)
+    return lambda message: console.print(message, markup=False)
+
+
+def _summary(trainer: Trainer) -> str:
+    steps, seconds = trainer.step, trainer.seconds
+    best = "" if trainer.best is None else f", best {trainer.recipe.validation.metric} {trainer.best:.3f}"
+    memory = peak_memory_gb(trainer.device)
+    return f"{steps} steps in {seconds:.0f} s ({steps / seconds:.2f} steps/s), peak memory {memory:.2f} GB{best}"
 
 
 @contextlib.contextmanager
