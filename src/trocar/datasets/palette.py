@@ -74,7 +74,7 @@ class Palette:
 
 def _different(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The different values, and the place of each pixel's value among them."""
-    if 0 <= values.min() and values.max() < _COUNTABLE:  # sorting all pixels takes twenty times as long
+    if values.min() >= 0 and values.max() < _COUNTABLE:  # sorting all pixels takes twenty times as long
         found = np.flatnonzero(np.bincount(values.ravel()))
         place = np.zeros(found[-1] + 1, np.int64)
         place[found] = np.arange(len(found))
