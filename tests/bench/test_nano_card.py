@@ -5,27 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from still_clip import still_clip
 from trocar.bench.nano_card import CardOptions, card_table, run_card
 from trocar.bench.prompt_baselines import score_image_baselines, score_tracking_baselines
-from trocar.datasets import Clip
 from trocar.memory import Recent
 from trocar.model import Network, tiny_random
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def still_clip() -> Clip:
-    """Object 1 from frame 0 on (12 x 10 px), object 2 from frame 2 on (20 x 6 px), object 3 too small to count."""
-    labels = np.zeros((5, 40, 48), np.uint8)
-    labels[:, 4:14, 6:18] = 1
-    labels[2:, 30:36, 20:40] = 2
-    labels[:, 0:3, 0:3] = 3
-    images = np.repeat((labels * 60)[..., None], 3, axis=3) + np.uint8(20)
-    return Clip("still", images, labels, {1: "a", 2: "b", 3: "c"})
 
 
 def test_baselines_are_perfect_where_nothing_moves_and_objects_are_boxes() -> None:

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from trocar.bench.machine import machine_record
 from trocar.bench.remembering import follow_scene
 from trocar.datasets.absence_scenes import RememberingScene, absence_scene, distractor_scene
 from trocar.datasets.view_scenes import unordered_scene, volume_scene, zoom_scene
 from trocar.formats import write_run_record
 from trocar.formats.whole_file import whole_file
 from trocar.load import load_memory, memory_settings
+from trocar.machine import machine_record
 from trocar.memory import POLICIES
 from trocar.model.network import Network
 from trocar.settings import to_toml

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from trocar.bench.machine import machine_record
 from trocar.bench.prompt_baselines import score_image_baselines, score_tracking_baselines
 from trocar.datasets import Clip, read_clip
 from trocar.datasets.location import locate
 from trocar.datasets.scenes import SCENES, scene
 from trocar.load import load_dataset
+from trocar.machine import machine_record
 from trocar.memory import MemoryPolicy
 from trocar.model.network import Network
 from trocar.promptable import score_images, score_tracking

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trocar.bench.machine import machine_record
 from trocar.bench.speed import LoopedSource
 from trocar.bench.watched import WatchedPolicy
 from trocar.frames import FrameSource
+from trocar.machine import machine_record
 from trocar.memory import POLICIES, MemoryPolicy, Recent
 from trocar.model.network import Network
 from trocar.prompts import Box

@@ -24,12 +24,13 @@ import torch
 from numpy.typing import NDArray
 
 from trocar import __version__
-from trocar.bench.machine import machine_record
 from trocar.bench.protocols import PROTOCOLS
 from trocar.bench.results import Cell, ResultFolder, Row, write_json
 from trocar.datasets import Case
+from trocar.datasets.check import one_line
 from trocar.datasets.location import locate
 from trocar.load import UnknownName, load, load_dataset
+from trocar.machine import machine_record
 from trocar.model.network import Network
 from trocar.settings import read_table, settings_from, to_toml
 
@@ -225,7 +226,7 @@ class _Worker:
             with torch.inference_mode():
                 scored = self.protocol.score(self.network, self.cases(item.source)[item.case], item.source)
         except (ValueError, OSError) as error:
-            return " ".join(str(error).split())
+            return one_line(error)
         if scored.picture is not None:
             cv2.imwrite(str(folder.picture(item.key)), scored.picture[..., ::-1])
         folder.add(item.key, scored.rows, round(time.monotonic() - begun, 3), scored.quality, scored.timings)

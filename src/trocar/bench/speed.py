@@ -7,7 +7,6 @@ matter here.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,9 +15,9 @@ from typing import Any
 
 import psutil
 
-from trocar.bench.machine import machine_record
 from trocar.formats import MaskOutput
 from trocar.frames import Frame, FrameSource
+from trocar.machine import machine_record
 from trocar.memory import MemoryPolicy
 from trocar.model.network import Network
 from trocar.prompts import Box
@@ -67,16 +66,6 @@ class Curve:
 def resident_mb() -> float:
     """Resident memory of this process now, in MiB."""
     return float(psutil.Process().memory_info().rss) / (1 << 20)
-
-
-def peak_memory_mb() -> float:
-    """The largest resident memory of this process so far, in MiB."""
-    if sys.platform == "win32":
-        return float(psutil.Process().memory_info().peak_wset) / (1 << 20)
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 
 
 def run_speed(

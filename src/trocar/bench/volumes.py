@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trocar.bench.machine import machine_record
 from trocar.datasets import Case, acdc, read_clip
 from trocar.datasets.location import locate
 from trocar.frames import FrameSource
 from trocar.load import load_memory
+from trocar.machine import machine_record
 from trocar.metrics import dice
 from trocar.model.network import Network
 from trocar.prompts import MaskPrompt, tight_box

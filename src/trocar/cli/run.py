@@ -25,10 +25,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from trocar.bench.speed import peak_memory_mb
 from trocar.cli.volume import VolumeRequest, volume_run
 from trocar.formats import MaskOutput, write_run_record
 from trocar.frames import Frame, FrameSource
+from trocar.machine import peak_memory_mb
 from trocar.masks import FrameMasks, tidied
 from trocar.prompts import PlacedPrompt, prompts_to_json
 

@@ -67,7 +67,7 @@ def check_dataset(
             cases = dataset.read(root, name)
         except (ValueError, OSError) as error:
             found.cases[name], found.frames[name], found.published[name] = 0, 0, split.cases
-            found.findings.append(Finding(name, "", _line(error)))
+            found.findings.append(Finding(name, "", one_line(error)))
             continue
         found.cases[name], found.published[name], found.frames[name] = len(cases), split.cases, 0
         for missing in sorted(set(split.names) - {case.name for case in cases}):
@@ -88,7 +88,7 @@ def _read_through(case: Case) -> tuple[int, list[str]]:
     try:
         source = case.open()
     except (ValueError, OSError) as error:
-        return 0, [_line(error)]
+        return 0, [one_line(error)]
     readable, problems = 0, []
     if len(source) != case.frames:
         problems.append(f"{source.name} has {len(source)} frames and {case.frames} are expected: fetch it again")
@@ -98,7 +98,7 @@ def _read_through(case: Case) -> tuple[int, list[str]]:
             image = source[frame].image
             truth = case.truth(frame) if frame in annotated else None
         except (ValueError, OSError) as error:
-            problems.append(_line(error))
+            problems.append(one_line(error))
             continue
         readable += 1
         for number, mask in (truth.masks if truth else {}).items():
@@ -109,7 +109,8 @@ def _read_through(case: Case) -> tuple[int, list[str]]:
     return readable, problems
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What an error says, in one line."""
     return " ".join(str(error).split())
 
 

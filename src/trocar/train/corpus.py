@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from trocar.datasets import DATASETS, Case, Dataset
+from trocar.datasets.check import one_line
 from trocar.load import load_dataset
 from trocar.train.clips import Draw, Drawn, Draws
 from trocar.train.corpus_report import Skipped, SourceUse
@@ -183,7 +184,7 @@ def _fault(entry: Entry, survey: bool) -> str | None:
             return "it has no annotated frame"
         shown = any(footage.frame(place).labels.any() for place in _spread(len(footage)))
     except (ValueError, OSError) as error:
-        return _line(error)
+        return one_line(error)
     return None if shown else "no frame shows an object"
 
 
@@ -203,7 +204,7 @@ def _unfit(entry: Entry, kind: str, recipe: Recipe, together: int) -> str | None
         ordered = bool(together) or recipe.plan.least_frames == 1 or entry.open().ordered
         draw_plan(recipe.plan, together or entry.frames, ordered, np.random.default_rng(0))
     except (UnfitCase, OSError, ValueError) as error:
-        return _line(error)
+        return one_line(error)
     return None
 
 
@@ -221,7 +222,7 @@ def _drawing(pool: Sequence[Entry], recipe: Recipe, say: Say, told: set[tuple[st
         key = (entry.source, entry.name)
         if key not in told:
             told.add(key)
-            say(f"{entry.source}: {entry.name} was drawn and cannot be used: {_line(error)}")
+            say(f"{entry.source}: {entry.name} was drawn and cannot be used: {one_line(error)}")
 
     def draw(rng: np.random.Generator) -> Drawn:
         entry, task = balanced.draw(rng)
@@ -233,7 +234,3 @@ def _drawing(pool: Sequence[Entry], recipe: Recipe, say: Say, told: set[tuple[st
 def _opened(entry: Entry, rng: np.random.Generator) -> Footage:
     footage = entry.open()
     return footage.shuffled(rng) if isinstance(footage, Gathered) else footage
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from trocar.machine import peak_memory_mb
 
 LOG = "log.jsonl"
 BOARD = "tensorboard"
@@ -94,12 +95,7 @@ def _cut(path: Path, step: int) -> None:
 
 
 def peak_memory_gb(device: torch.device) -> float:
-    """The most memory that tensors took on a GPU, or this process on a CPU, in GiB; NaN where nobody says."""
+    """The most memory that tensors took on a GPU, or this process on a CPU, in GiB."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device)) / (1 << 30)
-    if sys.platform == "win32":
-        return float("nan")
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 30) if sys.platform == "darwin" else peak / (1 << 20)
+    return peak_memory_mb() / 1024
