@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from trocar.datasets.scenes import scene
 from trocar.frames import ArraySource, Frame
 from trocar.masks import FrameMasks
 from trocar.memory import NoMemory
@@ -273,3 +274,35 @@ def test_a_mask_prior_reaches_the_next_frame_only_where_the_network_asks_for_it(
             session.close()
     assert torch.equal(*found[False])
     assert not torch.equal(*found[True])
+
+
+def test_a_network_that_carries_masks_undoes_and_resumes_exactly(tmp_path: Path) -> None:
+    """What motion is found between, the frames' small pictures, is part of the memory and of its snapshots."""
+    torch.manual_seed(3)
+    network = Network(replace(tiny_random(), dense_prompts=True, mask_prior=True, mask_carried=True))
+    moving = ArraySource(scene(5, "abdomen", frames=24, size=64).images)
+
+    def session(folder: Path | None = None) -> Session:
+        made = Session(network, moving, options=SessionOptions(snapshot_every=8, snapshot_folder=folder))
+        made.add(Box(10, 10, 40, 40))
+        return made
+
+    whole = session()
+    masks = by_frame(whole.propagate())
+    assert all(entry.view is not None for entry in whole.tracks[1].entries.values())
+    whole.add(Point(50, 50), frame=12)
+    list(whole.propagate(start=12))
+    whole.undo()
+    again = by_frame(whole.propagate(start=12))
+    assert all(np.array_equal(again[frame], masks[frame]) for frame in again)
+    assert len(again) == 12
+    whole.close()
+
+    cut, resumed = session(tmp_path), session(tmp_path)
+    run = cut.propagate()
+    done = [next(run) for _ in range(14)]
+    found = by_frame(iter([*done, *resumed.propagate(resume=True)]))
+    assert len(found) == 24
+    assert all(np.array_equal(found[frame], masks[frame]) for frame in found)
+    cut.close()
+    resumed.close()

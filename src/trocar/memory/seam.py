@@ -65,6 +65,7 @@ class MemoryEntry:
         tags: the policy's own remarks, from its Choice.
         class_logits: (K,) what the network's semantic head makes of the object; None where it has no such head, or
             nothing was remembered yet.
+        view: (S/2, S/2) uint8, the frame as a small grey picture; None for networks that do not ask for it.
     """
 
     id: EntryId
@@ -81,6 +82,7 @@ class MemoryEntry:
     feature: Tensor | None = None
     tags: Mapping[str, float] = field(default_factory=dict)
     class_logits: Tensor | None = None
+    view: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

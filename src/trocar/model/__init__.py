@@ -2,7 +2,16 @@
 
 from trocar.model.config import NANO, NetworkConfig, tiny_random
 from trocar.model.network import Network
-from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors, no_prompt
+from trocar.model.tensors import (
+    Decoded,
+    ImageFeatures,
+    MemoryTokens,
+    ProjectedMemory,
+    PromptEmbeddings,
+    PromptTensors,
+    embedded_prompt,
+    no_prompt,
+)
 
 __all__ = [
     "NANO",
@@ -12,7 +21,9 @@ __all__ = [
     "Network",
     "NetworkConfig",
     "ProjectedMemory",
+    "PromptEmbeddings",
     "PromptTensors",
+    "embedded_prompt",
     "no_prompt",
     "tiny_random",
 ]

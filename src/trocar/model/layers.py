@@ -62,8 +62,16 @@ class Attention(nn.Module):
         """(B, T, heads * c) -> (B, heads, T, c)."""
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """(B, T, dim) queries, (B, U, key_dim) keys and values -> (B, T, dim)."""
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, places: Tensor | None = None) -> Tensor:
+        """(B, T, dim) queries, (B, U, key_dim) keys and values -> (B, T, dim).
+
+        `places` (B, U) is added to the attention that each query pays to each key, which is then normalised again.
+        """
         q, k, v = self.split(self.q_proj(q)), self.split(self.k_proj(k)), self.split(self.v_proj(v))
-        out: Tensor = self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        if places is None:
+            seen = F.scaled_dot_product_attention(q, k, v)
+        else:
+            paid = (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(dim=-1)
+            seen = (paid + places[:, None, None]).softmax(dim=-1) @ v
+        out: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
         return out

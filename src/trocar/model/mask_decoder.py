@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +15,19 @@ TWO_WAY_LAYERS = 2
 MASK_TOKENS = 4  # token 0 paints the single mask, tokens 1 to 3 the candidates for an ambiguous prompt
 PRESENT_LOGIT = 10.0  # the object score of networks that do not tell (SAM)
 STABILITY_OFFSET, STABILITY_FLOOR = 0.05, 0.98  # of the release's builders
+
+
+@dataclass(frozen=True, eq=False)
+class Guidance:
+    """What is known of the target before it is decoded, for R rows (PerSAM: Zhang et al., ICLR 2024).
+
+    Args:
+        places: (R, h * w) how much each place is like the target, added to the tokens' attention to the image.
+        target: (R, 1, D) feature of the target, added to all tokens wherever they attend.
+    """
+
+    places: Tensor
+    target: Tensor
 
 
 class TwoWayLayer(nn.Module):
@@ -29,15 +44,17 @@ class TwoWayLayer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.norm3, self.norm4 = nn.LayerNorm(dim), nn.LayerNorm(dim)
 
-    def forward(self, tokens: Tensor, image: Tensor, token_place: Tensor, image_place: Tensor) -> tuple[Tensor, Tensor]:
-        """(R, T, D) tokens, (R, h * w, D) image and their positions -> both, updated."""
+    def forward(
+        self, tokens: Tensor, image: Tensor, token_place: Tensor, image_place: Tensor, places: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(R, T, D) tokens, (R, h * w, D) image and their positions -> both, updated; `places` as in `Guidance`."""
         if self.first:  # the tokens still are their own positions, and there is nothing to keep beside them
             tokens = self.self_attention(tokens, tokens, tokens)
         else:
             placed = tokens + token_place
             tokens = tokens + self.self_attention(placed, placed, tokens)
         tokens = self.norm1(tokens)
-        tokens = self.norm2(tokens + self.token_to_image(tokens + token_place, image + image_place, image))
+        tokens = self.norm2(tokens + self.token_to_image(tokens + token_place, image + image_place, image, places))
         tokens = self.norm3(tokens + self.mlp(tokens))
         image = self.norm4(image + self.image_to_token(image + image_place, tokens + token_place, tokens))
         return tokens, image
@@ -70,7 +87,13 @@ class MaskDecoder(nn.Module):
             self.object_head = Mlp((dim, dim, dim, 1))
 
     def forward(
-        self, fused: Tensor, stride4: Tensor, stride8: Tensor, tokens: Tensor, place: Tensor
+        self,
+        fused: Tensor,
+        stride4: Tensor,
+        stride8: Tensor,
+        tokens: Tensor,
+        place: Tensor,
+        guidance: Guidance | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Run the two-way layers.
 
@@ -80,6 +103,7 @@ class MaskDecoder(nn.Module):
             stride8: (R, D/4, 2h, 2w); SAM's is not read.
             tokens: (R, K, D) prompt tokens.
             place: (1, D, h, w) position codes of the map.
+            guidance: what is known of the targets, if anything.
 
         Returns:
             mask tokens (R, 4, D), the upscaled image (R, D/8, 4h, 4w), predicted IoU (R, 4), object score (R,).
@@ -91,9 +115,12 @@ class MaskDecoder(nn.Module):
         start = torch.cat((own.expand(rows, -1, -1), tokens), dim=1)
         image, image_place = fused.flatten(2).transpose(1, 2), place.flatten(2).transpose(1, 2)
         out = start
+        places = None if guidance is None else guidance.places
         for layer in self.layers:
-            out, image = layer(out, image, start, image_place)
-        out = self.final_norm(out + self.final_attention(out + start, image + image_place, image))
+            out = out if guidance is None else out + guidance.target
+            out, image = layer(out, image, start, image_place, places)
+        query = out + start if guidance is None else out + start + guidance.target
+        out = self.final_norm(out + self.final_attention(query, image + image_place, image))
         image = torch.unflatten(image.transpose(1, 2), 2, (height, width))
         if not self.of_sam2:
             image = F.gelu(self.up2(F.gelu(self.up_norm(self.up1(image)))))

@@ -15,9 +15,12 @@ from trocar.model.layers import Mlp
 from trocar.model.mask_decoder import MASK_TOKENS, STABILITY_FLOOR, MaskDecoder, stability
 from trocar.model.memory_attention import MemoryAttention
 from trocar.model.memory_encoder import MemoryEncoder
+from trocar.model.motion import frame_views
 from trocar.model.prompt_encoder import PromptEncoder
 from trocar.model.semantic_head import SemanticHead
 from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors
+
+CARRIED_LIMIT = 10.0  # a carried mask joins the answer within +-10, as sure as a mask prompt is
 
 
 class Network(nn.Module):
@@ -39,8 +42,12 @@ class Network(nn.Module):
         self.absent_pointer = nn.Parameter(torch.empty(1, dim))
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.semantic_head = SemanticHead(config, config.semantic) if config.semantic else None
+        self.carried_weight = nn.Linear(dim, 1) if config.mask_carried else None
         nn.init.trunc_normal_(self.absent_pointer, std=0.02)
         self.apply(_initialise)
+        if self.carried_weight is not None:
+            nn.init.zeros_(self.carried_weight.weight)
+            nn.init.ones_(self.carried_weight.bias)
         self.image_encoder.prepare_training()
         self.mask_decoder.prepare_training()
         self.memory_attention.prepare_training()
@@ -55,7 +62,8 @@ class Network(nn.Module):
             )
         stride4, stride8, stride16 = self.image_encoder(images)
         decoder = self.mask_decoder
-        return ImageFeatures(decoder.stride4_conv(stride4), decoder.stride8_conv(stride8), stride16)
+        view = frame_views(images) if self.config.mask_carried else None
+        return ImageFeatures(decoder.stride4_conv(stride4), decoder.stride8_conv(stride8), stride16, view)
 
     def project_memory(self, spatial: Tensor) -> ProjectedMemory:
         """The part of reading a (memory_dim, h, w) spatial memory that is the same each time, for `attend`.
@@ -126,6 +134,9 @@ class Network(nn.Module):
             best_mask = others.take_along_dim(best[..., None, None], dim=1)
             masks = torch.where(stable[..., None, None], masks, best_mask)
             chosen_iou = torch.where(stable, chosen_iou, iou[:, 1:].take_along_dim(best, dim=1))
+        if prompts.carried and self.carried_weight is not None and prompts.mask_logits is not None:
+            weight = self.carried_weight(tokens[:, own])[..., None]  # of each candidate
+            masks = masks + weight * prompts.mask_logits.clamp(-CARRIED_LIMIT, CARRIED_LIMIT)
         return Decoded(masks, chosen_iou, score, self.pointer_head(tokens[:, own]))
 
     def encode_memory(self, stride16_raw: Tensor, mask: Tensor, present: Tensor) -> Tensor:

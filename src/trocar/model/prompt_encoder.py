@@ -55,7 +55,7 @@ class PromptEncoder(nn.Module):
     def points(self, prompts: PromptTensors, side: int) -> Tensor:
         """(R, K + 1, D): a token for each point, and the padding token that the release of SAM 2 always adds.
 
-        SAM's adds it to clicks alone: (R, K, D) with a box or without any point.
+        SAM's adds it to clicks alone: (R, K, D) with a box or without any point. Embedded prompts get none.
 
         Args:
             side: S, the input's side in pixels.
@@ -63,6 +63,8 @@ class PromptEncoder(nn.Module):
         Raises:
             ValueError: some rows have a box and some have not, and the network pads only the latter.
         """
+        if prompts.embedded is not None:
+            return prompts.embedded.sparse
         padding = 1 if self.pads_boxes else self._padding(prompts.labels)
         kinds = F.pad(prompts.labels.long(), (0, padding), value=-1)
         places = F.pad((prompts.points.float() + 0.5) / side, (0, 0, 0, padding))
@@ -79,6 +81,8 @@ class PromptEncoder(nn.Module):
 
     def dense(self, prompts: PromptTensors, height: int, width: int) -> Tensor:
         """What is added to the (R, D, height, width) features: the mask prompt, and the drawing of the points."""
+        if prompts.embedded is not None:
+            return _of_size(prompts.embedded.dense, height, width)
         mask = self.mask(prompts.mask_logits, height, width)
         return mask if self.drawing is None else mask + self.drawing(prompts, 16 * width)
 
@@ -94,6 +98,15 @@ class PromptEncoder(nn.Module):
         x = F.gelu(self.mask_norm1(self.mask_conv1(logits.to(self.no_mask.dtype))))
         out: Tensor = self.mask_projection(F.gelu(self.mask_norm2(self.mask_conv2(x))))
         return out
+
+
+def _of_size(dense: Tensor, height: int, width: int) -> Tensor:
+    if dense.shape[-2:] != (height, width):
+        raise ValueError(
+            f"an embedded prompt for maps of {dense.shape[-2]} x {dense.shape[-1]} cells does not fit features of "
+            f"{height} x {width}: run the network at the side that the prompt was made for"
+        )
+    return dense
 
 
 class PromptDrawing(nn.Module):

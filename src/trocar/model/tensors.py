@@ -17,11 +17,13 @@ class ImageFeatures:
         stride4: (F, D/8, S/4, S/4), for the mask decoder.
         stride8: (F, D/4, S/8, S/8), for the mask decoder.
         stride16: (F, D, S/16, S/16), raw: nothing from memory is in it.
+        view: (F, S/2, S/2) uint8 pictures on the CPU, for networks that carry masks along with the motion.
     """
 
     stride4: Tensor
     stride8: Tensor
     stride16: Tensor
+    view: Tensor | None = None
 
     def rows(self, index: Tensor) -> ImageFeatures:
         """The features of frame `index[r]` for each row r; `index` is (R,) long."""
@@ -65,6 +67,19 @@ class MemoryTokens:
 
 
 @dataclass(frozen=True, eq=False)
+class PromptEmbeddings:
+    """Prompts of R rows that are embedded already, as class prompts are (`trocar.classprompt`).
+
+    Args:
+        sparse: (R, T, D) tokens.
+        dense: (R, D, S/16, S/16), added to the image features.
+    """
+
+    sparse: Tensor
+    dense: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class PromptTensors:
     """Prompts of R rows, in pixels (x, y) of the S x S input.
 
@@ -72,17 +87,28 @@ class PromptTensors:
         points: (R, K, 2).
         labels: (R, K) int: 1 positive, 0 negative, 2 and 3 a box's corners, -1 not a point.
         mask_logits: (R, 1, S/4, S/4) dense prompt, or None for the learned embedding of "no mask".
+        carried: whether those are masks carried here from other frames, which join the answer.
+        embedded: takes the place of all the others, which are then not read.
     """
 
     points: Tensor
     labels: Tensor
     mask_logits: Tensor | None = None
+    carried: bool = False
+    embedded: PromptEmbeddings | None = None
 
 
 def no_prompt(rows: int, device: torch.device | str = "cpu") -> PromptTensors:
     """The prompt of a frame that has none: one point of label -1 a row, as the release does when it tracks."""
     points = torch.zeros(rows, 1, 2, device=device)
     return PromptTensors(points, torch.full((rows, 1), -1, dtype=torch.long, device=device))
+
+
+def embedded_prompt(embedded: PromptEmbeddings) -> PromptTensors:
+    """The prompts of R rows that are embedded already; there is no point."""
+    rows, device = len(embedded.sparse), embedded.sparse.device
+    labels = torch.zeros(rows, 0, dtype=torch.long, device=device)
+    return PromptTensors(torch.zeros(rows, 0, 2, device=device), labels, embedded=embedded)
 
 
 @dataclass(frozen=True, eq=False)

@@ -174,6 +174,7 @@ def make_entries(
                 feature=_kept_feature(one, features),
                 tags=choice.tags,
                 class_logits=one.class_logits,
+                view=None if features.view is None else features.view[one.task.image],
             )
         )
     return entries

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trocar.memory.seam import MemoryEntry, ReadPlan, Visit
+from trocar.model.motion import carried_masks
 from trocar.model.network import Network
 from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors, no_prompt
 from trocar.track.prompt_input import PromptInput
@@ -172,7 +173,7 @@ def decode_rows(
     image = image_index(rows, fused.device)
     results: dict[int, Decoded] = {}
     for members in _groups(rows, lambda row: _prompt_kind(row, network.config.mask_prior)):
-        prompts = _prompt_tensors(network, [rows[index] for index in members], fused)
+        prompts = _prompt_tensors(network, [rows[index] for index in members], fused, features.view)
         task = rows[members[0]].task
         multimask = task.track.policy.spec.multimask if task.prompt is None else _is_ambiguous(task.prompt)
         own = features.rows(image[members])
@@ -199,12 +200,15 @@ def _is_ambiguous(prompt: PromptInput) -> bool:
     return prompt.mask is None and len(prompt.labels) <= 1
 
 
-def _prompt_tensors(network: Network, rows: Sequence[Row], like: Tensor) -> PromptTensors:
+def _prompt_tensors(network: Network, rows: Sequence[Row], like: Tensor, view: Tensor | None) -> PromptTensors:
     prompts = [row.task.prompt for row in rows]
     given = [prompt for prompt in prompts if prompt is not None]
     if not given:
-        prior = _prior_masks(rows).to(like) if network.config.mask_prior and rows[0].plan.spatial else None
-        return replace(no_prompt(len(rows), like.device), mask_logits=prior)
+        if not (network.config.mask_prior and rows[0].plan.spatial):
+            return no_prompt(len(rows), like.device)
+        carried = network.config.mask_carried
+        prior = _prior_masks(rows, view if carried else None).to(like)
+        return replace(no_prompt(len(rows), like.device), mask_logits=prior, carried=carried)
     dense: Tensor | None = None
     if given[0].mask is not None:
         dense = network.downsample_mask(_masks_of(given).to(like.dtype))
@@ -216,16 +220,23 @@ def _prompt_tensors(network: Network, rows: Sequence[Row], like: Tensor) -> Prom
     return PromptTensors(points, torch.stack([prompt.labels for prompt in given]).to(like.device), dense)
 
 
-def _prior_masks(rows: Sequence[Row]) -> Tensor:
-    """(R, 1, s, s) logits of the newest entry that each row reads, or of its last where the plan knows no time."""
+def _prior_masks(rows: Sequence[Row], view: Tensor | None) -> Tensor:
+    """(R, 1, s, s) logits of the newest entry that each row reads, or of its last where the plan knows no time.
+
+    With `view`, the frames' small pictures, masks are carried along the motion since their frame.
+    """
     newest = []
     for row in rows:
         read = [row.task.track.entries[item.entry] for item in row.plan.spatial]
         if any(item.slot is not None for item in row.plan.spatial):
-            newest.append(min(read, key=lambda entry: abs(row.task.visit.distance(entry.time))).logits)
+            newest.append(min(read, key=lambda entry: abs(row.task.visit.distance(entry.time))))
         else:  # where an image stands in a set must not matter
-            newest.append(read[-1].logits)
-    return torch.stack(newest)[:, None].clamp(-PREVIOUS_LIMIT, PREVIOUS_LIMIT)
+            newest.append(read[-1])
+    logits = torch.stack([entry.logits for entry in newest])[:, None].clamp(-PREVIOUS_LIMIT, PREVIOUS_LIMIT)
+    if view is None:
+        return logits
+    then = [entry.view for entry in newest if entry.view is not None]
+    return carried_masks(logits, then, [view[row.task.image] for row in rows])
 
 
 def _masks_of(prompts: Sequence[PromptInput]) -> Tensor:
