@@ -35,7 +35,10 @@ FULL = Outer(
 )
 
 
-@pytest.mark.parametrize("value", [Outer(1), FULL], ids=["defaults", "everything"])
+ODD_KEYS = Outer(1, shares={"own-data/train": 0.5, "suction tube": 1.0, 'a "b".c': 2.0})
+
+
+@pytest.mark.parametrize("value", [Outer(1), FULL, ODD_KEYS], ids=["defaults", "everything", "keys that need quotes"])
 def test_toml_reads_back_as_an_equal_value(value: Outer, tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text(to_toml(value), encoding="utf-8")

@@ -7,6 +7,7 @@ that says what is wanted, and what was resolved can be written as TOML that read
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 import types
 import typing
@@ -211,6 +212,7 @@ def _lines(value: Any, where: str) -> list[str]:
     )
     plain, tables = [], []
     for key, item in items:
+        key = _key(key)
         name = f"{where}{key}"
         if isinstance(item, tuple) and item and is_dataclass(item[0]):
             for one in item:
@@ -220,6 +222,11 @@ def _lines(value: Any, where: str) -> list[str]:
         elif item is not None:
             plain.append(f"{key} = {_literal(item)}")
     return plain + tables
+
+
+def _key(name: str) -> str:
+    """A key as TOML takes it: bare if it can be."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _literal(name)
 
 
 def _literal(value: Any) -> str:

@@ -25,7 +25,8 @@ def test_the_likeliest_classes_of_each_object_are_in_the_record(tmp_path: Path, 
     import numpy as np
 
     torch.manual_seed(3)
-    network = Network(replace(tiny_random(), semantic=SemanticConfig(NAMES, 8, scale=4.0) if head else None))
+    semantic = SemanticConfig(NAMES, 8, scale=4.0, temperature=1.25)
+    network = Network(replace(tiny_random(), semantic=semantic if head else None))
     if network.semantic_head is not None:
         network.semantic_head.text.copy_(torch.eye(4, 8))
     weights, frames = tmp_path / "tiny.safetensors", tmp_path / "frames"
@@ -41,7 +42,7 @@ def test_the_likeliest_classes_of_each_object_are_in_the_record(tmp_path: Path, 
     if not head:
         assert "classes" not in record
         return
-    assert record["class_text"] == "stand-in"
+    assert (record["class_text"], record["class_temperature"]) == ("stand-in", 1.25)
     ((name, chances),) = record["classes"].items()
     assert name == "7"
     assert len(chances) == 3

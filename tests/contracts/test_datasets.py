@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trocar.bench.protocol import protocol_class
+from trocar.bench.protocols import PROTOCOLS
 from trocar.datasets import DATASETS, Dataset
 from trocar.datasets.check import check_dataset
 from trocar.frames import geometry_of
 from trocar.load import load_dataset
+from trocar.train.validation import Validation
 
 pytestmark = pytest.mark.parametrize("name", DATASETS)
 
@@ -38,6 +41,18 @@ def test_it_says_what_people_have_to_know(name: str, dataset: Dataset) -> None:
     for split in dataset.splits.values():
         assert split.about
         assert split.cases is None or not split.names or split.cases == len(split.names)
+
+
+def test_nothing_is_chosen_by_a_split_that_results_are_reported_on(name: str, dataset: Dataset) -> None:
+    scored = {source.split for one in PROTOCOLS for source in protocol_class(one)().sources() if source.dataset == name}
+    for split, known in dataset.splits.items():
+        if split in scored or split in ("test", "held_out") or split.endswith("_test"):
+            assert known.reported, split
+        if known.reported:
+            with pytest.raises(ValueError, match=f"'{split}' of {name} is what results are reported on"):
+                Validation(name, split)
+        else:
+            assert Validation(name, split).split == split
 
 
 def test_every_split_of_its_fixture_reads(dataset: Dataset, root: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from trocar.model import tiny_random
 from trocar.settings import read_settings, to_toml, with_fields
-from trocar.train.ablation import TABLE_7, ablated
+from trocar.train.ablation import ROWS, TABLE_7, ablated
 from trocar.train.ambiguity import Ambiguity
 from trocar.train.equipment import equipped_network
 from trocar.train.plan import PlanSettings
@@ -24,9 +24,9 @@ SAM2S = Recipe(
 )
 
 
-@pytest.mark.parametrize("row", TABLE_7)
-def test_a_row_of_table_7(row: str) -> None:
-    divemem, tsl, arl = TABLE_7[row]
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row(row: str) -> None:
+    divemem, tsl, arl = ROWS[row]
     recipe = ablated(SAM2S, divemem, tsl, arl)
     assert recipe.plan.has_long_term == divemem
     assert recipe.semantic.on == tsl

@@ -181,6 +181,15 @@ def test_the_mix_of_masks_boxes_and_clicks(watched: Watched) -> None:
     assert kinds.count("1 points") / 600 == pytest.approx(0.25, abs=0.06)
 
 
+def test_masks_are_their_own_answer() -> None:
+    shown = ClipPlan((0, 1), (0, 1))
+    assert clip_losses(network(), [sample(shown)], lesson(prompts=PromptMix(mask=1.0)), np.random.default_rng(0)) == {}
+    tracked = clip_losses(
+        network(), [sample(ClipPlan((0, 1)))], lesson(prompts=PromptMix(mask=1.0)), np.random.default_rng(0)
+    )
+    assert set(tracked) == {"pixel", "dice", "iou", "presence", "reached"}
+
+
 def test_sums_are_means_times_the_answers_of_an_object() -> None:
     net = network()
     means, sums = (

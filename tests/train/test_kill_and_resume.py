@@ -39,33 +39,44 @@ def curve(out: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in line.items() if name not in clock} for line in lines]
 
 
-def run_team(size: int, given: list[str]) -> None:
+def start_team(size: int, given: list[str]) -> list[subprocess.Popen[bytes]]:
     """What torchrun does on one machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     own = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    running = [
-        subprocess.Popen(given, env=environment(RANK=str(rank), LOCAL_RANK=str(rank), **own)) for rank in range(size)
+    return [
+        subprocess.Popen(given, env=environment(RANK=str(rank), LOCAL_RANK=str(rank), **own), stdout=subprocess.DEVNULL)
+        for rank in range(size)
     ]
+
+
+def run_team(size: int, given: list[str]) -> None:
+    running = start_team(size, given)
     assert [process.wait(timeout=300) for process in running] == [0] * size
+
+
+def kill_at_random(running: list[subprocess.Popen[bytes]], out: Path) -> None:
+    """SIGKILL for all at once, when a random number of steps is in the log and there is a checkpoint."""
+    log, wanted = out / "log.jsonl", random.randrange(3, STEPS - 1)
+    while all(process.poll() is None for process in running):
+        reached = log.read_text(encoding="utf-8").count("\n") * 2 if log.is_file() else 0
+        if reached >= wanted and (out / LAST).is_file():
+            break
+        time.sleep(0.01)
+    for process in running:
+        process.send_signal(signal.SIGKILL)
+    ended = [process.wait() for process in running]
+    assert ended == [-signal.SIGKILL] * len(running), "the run was over before it could be killed"
+    assert read_checkpoint(out / LAST).step < STEPS
 
 
 def test_killed_at_any_moment_a_run_resumes_with_the_same_curve(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole, 1e-3, 0.4), env=environment(), check=True, timeout=300)
-    wanted = random.randrange(3, STEPS - 1)  # steps in the log when it happens
     process = subprocess.Popen(command(killed, 1e-3, 0.4), env=environment(), stdout=subprocess.DEVNULL)
-    log = killed / "log.jsonl"
-    while process.poll() is None:
-        reached = log.read_text(encoding="utf-8").count("\n") * 2 if log.is_file() else 0
-        if reached >= wanted and (killed / LAST).is_file():
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.01)
-    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
-    assert read_checkpoint(killed / LAST).step < STEPS
-    with log.open("a", encoding="utf-8") as file:
+    kill_at_random([process], killed)
+    with (killed / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 3, "lo')  # a line that was being written
     subprocess.run(command(killed, 1e-3, 0.4, "--resume"), env=environment(), check=True, timeout=300)
     assert curve(killed) == curve(whole)
@@ -90,12 +101,21 @@ def test_two_processes_sum_the_gradients_that_one_sums(tmp_path: Path) -> None:
     assert_alike(tmp_path / "two", tmp_path / "one")
 
 
-def test_a_run_goes_on_with_another_number_of_processes_and_learns_the_same(tmp_path: Path) -> None:
-    run_here(tmp_path / "one", STEPS, 1e-3, 0.0)
-    assert run_here(tmp_path / "two", STEPS, 1e-3, 0.0, until=STEPS // 2).step == STEPS // 2
-    run_team(2, command(tmp_path / "two", 1e-3, 0.0, "--resume"))
-    assert read_checkpoint(tmp_path / "two" / LAST).step == STEPS
-    assert_alike(tmp_path / "two", tmp_path / "one")
+@pytest.mark.slow
+def test_a_team_that_is_killed_goes_on_with_another_number_of_processes_and_learns_the_same(tmp_path: Path) -> None:
+    """On images and clips, at a real rate: two processes are killed, three go on, and one would have learned that."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run_here(whole, STEPS, 1e-3, 0.4)
+    kill_at_random(start_team(2, command(killed, 1e-3, 0.4)), killed)
+    run_team(3, command(killed, 1e-3, 0.4, "--resume"))
+    assert_alike(killed, whole)
+    names = {name for line in curve(whole) for name in line}
+    assert {"total", "clip_total"} <= names
+    end, expected = read_checkpoint(killed / LAST), read_checkpoint(whole / LAST)
+    assert end.step == expected.step == STEPS
+    for name, value in expected.network.items():
+        # AdamW makes whole steps of rounding where a gradient is nothing, as that of a key's bias is.
+        assert torch.allclose(end.network[name], value, atol=1e-3), name
 
 
 def assert_alike(out: Path, whole: Path) -> None:

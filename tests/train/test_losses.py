@@ -56,6 +56,16 @@ def test_dice_is_smoothed_by_one() -> None:
     assert dice_loss(logits, truth).item() == pytest.approx(1 - 2 / 2.75, rel=1e-5)
 
 
+def test_dice_with_squares_by_hand() -> None:
+    logits = masks([[logit(0.5), logit(0.25)]])
+    truth = everywhere(torch.tensor([[[1.0, 0.0]]]))
+    # 1 - 2 * 0.5 / (0.5 * 0.5 + 0.25 * 0.25 + 1 * 1)
+    assert dice_loss(logits, truth, "squared").item() == pytest.approx(1 - 1 / 1.3125, rel=1e-4)
+    squared = replace(ONE, dice_denominator="squared")
+    losses = row_losses(Guess(logits, torch.ones(1, 1), torch.zeros(1)), truth, squared)
+    assert losses["dice"].item() == pytest.approx(1 - 1 / 1.3125, rel=1e-4)
+
+
 def test_pixels_without_a_truth_do_not_count() -> None:
     truth = Truth(torch.tensor([[[1.0, 0.0, 1.0]]]), torch.tensor([[[1.0, 1.0, 0.0]]]))
     seen = everywhere(torch.tensor([[[1.0, 0.0]]]))

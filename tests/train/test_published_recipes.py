@@ -8,29 +8,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from trocar.cli import main
 from trocar.datasets.fixture import made_up, save
 from trocar.load import load_dataset
 from trocar.model.checkpoint import open_network
 from trocar.model.config import tiny_sam
-from trocar.model.sam1 import make_network
-from trocar.settings import read_settings, to_toml
+from trocar.settings import read_settings, read_table, to_toml
 from trocar.train.ablation import TABLE_7, ablated
 from trocar.train.augment import Augment
-from trocar.train.clips import SampleShape, draw_sample
-from trocar.train.corpus import SCENES, open_corpus
+from trocar.train.checkpoint import LAST, read_checkpoint
+from trocar.train.corpus import SCENES
 from trocar.train.export import WEIGHTS
-from trocar.train.lesson import lesson_of
-from trocar.train.parts import part_of, prepare_parts
+from trocar.train.parts import part_of
 from trocar.train.recipe import Recipe, Stage
 from trocar.train.render import SceneShape
-from trocar.train.run import Run, train
-from trocar.train.steps import image_losses
+from trocar.train.run import CLASSES, Run, train
+from trocar.train.start import first_network
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 NANO = ("nano", "nano_continued", "nano_gpu")
-PAPERS = ("sam2s", "flare22", "flare22-medsam", "medsam2-video", "medsam-2")
-OWN = ("own-data", "sam2s-ablation")
+#: Every recipe that trains a network on images and clips: those that have stages.
+TRAINING = [path.stem for path in sorted(RECIPES.glob("*.toml")) if "stages" in read_table(path)]
 
 
 def read(name: str) -> Recipe:
@@ -54,7 +54,8 @@ def small(recipe: Recipe, root: Path) -> Recipe:
     """The recipe with everything that costs time made small, and nothing else changed."""
 
     def tiny(stage: Stage) -> Stage:
-        return replace(stage, side=64, clip_side=64, images=2, rows=min(stage.rows, 2), clips=2, objects=2, frames=3)
+        few = replace(stage, rows=min(stage.rows, 2), corrections=min(stage.corrections, 2))
+        return replace(few, side=64, clip_side=64, images=2, clips=2, objects=2, frames=3)
 
     whole = recipe.plan.has_long_term
     made = replace(
@@ -62,6 +63,7 @@ def small(recipe: Recipe, root: Path) -> Recipe:
         model="tiny-random",
         weights="",
         steps=2,
+        minutes=0.0,
         scenes=1,
         workers=1,
         scene_shape=replace(recipe.scene_shape, side=64),
@@ -75,7 +77,13 @@ def small(recipe: Recipe, root: Path) -> Recipe:
     return replace(made, validation=replace(recipe.validation, cases=1))
 
 
-@pytest.mark.parametrize("name", [*NANO, *PAPERS, *OWN])
+def test_the_page_about_training_lists_every_recipe() -> None:
+    page = (RECIPES.parent / "docs/how-to/train.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert [name for name in TRAINING if not any(f"`{name}.toml`" in row for row in rows)] == []
+
+
+@pytest.mark.parametrize("name", TRAINING)
 def test_a_recipe_reads_and_survives_toml(name: str, tmp_path: Path) -> None:
     recipe = read(name)
     (tmp_path / "again.toml").write_text(to_toml(recipe), encoding="utf-8")
@@ -93,7 +101,7 @@ def test_nano_is_trained_as_it_was() -> None:
         assert not recipe.parts.lora_rank
 
 
-@pytest.mark.parametrize("name", [*PAPERS, *OWN])
+@pytest.mark.parametrize("name", TRAINING)
 def test_a_recipe_runs(name: str, tmp_path: Path) -> None:
     recipe = small(read(name), tmp_path)
     make_data(recipe, tmp_path)
@@ -107,6 +115,14 @@ def test_a_recipe_runs(name: str, tmp_path: Path) -> None:
     assert {one["source"] for one in used} == set(recipe.data)
     lines = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 2
+    fitted = tmp_path / "out" / CLASSES
+    assert fitted.is_file() == (recipe.semantic.on and bool(recipe.validation.dataset))
+    for file, said in json.loads(fitted.read_text())["weights"].items() if fitted.is_file() else ():
+        semantic = open_network(tmp_path / "out" / file).config.semantic
+        assert semantic is not None
+        assert semantic.temperature == said["temperature"]
+        assert said["objects"] > 0
+        assert said["answers"] == 8 * said["objects"], "on each frame of the video but the prompted one"
 
 
 def test_own_data_says_what_it_used_and_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,18 +139,27 @@ def test_own_data_says_what_it_used_and_skipped(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "out/best.safetensors").is_file()
 
 
-def test_sam_learns_from_slices_with_its_prompt_encoder_frozen(tmp_path: Path) -> None:
-    recipe = small(read("flare22-medsam"), tmp_path)
+def test_a_sam_is_trained_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """flare22-medsam.toml on a tiny SAM: its prompt encoder stays to the bit, and its weights segment a slice."""
+    recipe = replace(small(read("flare22-medsam"), tmp_path), model="tiny-sam")
     make_data(recipe, tmp_path)
-    network = make_network(tiny_sam())
-    prepare_parts(network, recipe.parts)
-    shape = SampleShape(96, objects=1, without=recipe.sampling.without, augment=recipe.augment)
-    draw = open_corpus(recipe, tmp_path / "made").draws
-    samples = [draw_sample(draw, np.random.default_rng(seed), shape) for seed in range(2)]
-    losses = image_losses(network, samples, lesson_of(recipe, recipe.stages[0], 0), np.random.default_rng(0))
-    (losses["pixel"] + losses["dice"]).backward()
-    moved = {part_of(name) for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-    assert moved == {"image_encoder", "mask_decoder"}
+    first = first_network(recipe).state_dict()
+    weights = train(Run(recipe, tmp_path / "made", tmp_path / "out"))
+    assert weights is not None
+    learned, shipped = read_checkpoint(tmp_path / "out" / LAST).network, open_network(weights)
+    changed = {part_of(name) for name, value in first.items() if not torch.equal(learned[name], value)}
+    assert changed == {"image_encoder", "mask_decoder"}
+    assert list(learned) == list(shipped.state_dict()), "recomputed blocks keep their names"
+    for name, value in shipped.state_dict().items():
+        assert torch.equal(value, learned[name].half().float()), name
+    assert shipped.config == replace(tiny_sam(), input="min-max")
+    volume = next((tmp_path / "flare22/images").iterdir())
+    asked = ["--box", "4,4,20,16@1", "--model", str(weights), "--memory", "none", "--out", str(tmp_path / "masks")]
+    capsys.readouterr()
+    assert main(["segment", str(volume), *asked, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["status"] == "finished"
+    assert record["request"]["memory"] == {"policy": "none"}
 
 
 def test_the_ablation_is_one_recipe_with_switches() -> None:

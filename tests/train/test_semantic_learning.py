@@ -10,14 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from trocar.train.semantic import (
-    Semantic,
-    _cache_file,
-    class_targets,
-    semantic_loss,
-    stand_in,
-    text_table,
-)
+from trocar.model.text_features import cache_file, stand_in
+from trocar.train.semantic import Semantic, class_targets, semantic_loss, text_table
 
 NAMES = ("grasper", "scissors", "bipolar forceps")
 
@@ -115,10 +109,11 @@ def test_a_sentence_stands_for_the_same_feature_whatever_its_neighbours(clip: Pa
 
 def test_a_damaged_cache_and_double_names_are_named(tmp_path: Path) -> None:
     settings = Semantic(names=NAMES, cache=str(tmp_path))
-    _cache_file(settings, NAMES).write_bytes(b"nothing")
+    file = cache_file(NAMES, settings.encoder, settings.template, settings.cache)
+    file.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="holds no text features"):
         text_table(settings)
-    save_file({"other": torch.zeros(1)}, _cache_file(settings, NAMES))
+    save_file({"other": torch.zeros(1)}, file)
     with pytest.raises(ValueError, match="holds no text features"):
         text_table(settings)
     with pytest.raises(ValueError, match="'grasper' twice"):

@@ -72,6 +72,27 @@ def test_exact_boxes_and_central_clicks_come_as_often_as_asked() -> None:
     assert max(float((box - tight).abs().max()) for box in near) <= 0.3 + 1e-5
 
 
+def test_boxes_that_only_grow_move_each_side_for_itself_by_whole_pixels() -> None:
+    """MedSAM's release: each side outwards by 0 to 20 pixels with equal chance, up to the image's border."""
+    mask = np.zeros((100, 100), bool)
+    mask[40:43, 30:34] = True  # smaller than the shift
+    mix, rng, draws = (
+        PromptMix(tight_boxes=0, box_shift="outwards", box_noise_px=20.0),
+        np.random.default_rng(0),
+        10_000,
+    )
+    boxes = torch.stack([box_prompt(mask, rng, mix).points for _ in range(draws)])
+    shifts = (boxes - torch.tensor([[30.0, 40.0], [33.0, 42.0]])).flatten(1) * torch.tensor([-1, -1, 1, 1])
+    for side in shifts.T:
+        counts = np.bincount(side.long().numpy(), minlength=21)
+        assert (side == side.round()).all()
+        assert len(counts) == 21
+        assert np.abs(counts - draws / 21).max() < 5 * np.sqrt(draws / 21)
+    assert np.abs(np.corrcoef(shifts.T.numpy()) - np.eye(4)).max() < 0.05
+    mask[:] = True
+    assert box_prompt(mask, rng, mix).points.tolist() == [[0.0, 0.0], [99.0, 99.0]]
+
+
 def test_previous_logits_carry_no_gradient() -> None:
     logits = torch.zeros(8, 8, requires_grad=True)
     prompt = with_previous(click_prompt(square(), np.random.default_rng(0), PromptMix()), logits)

@@ -12,7 +12,7 @@ from trocar.datasets.clip import Clip
 from trocar.datasets.scenes import scene
 from trocar.model import tiny_random
 from trocar.model.config import tiny_sam
-from trocar.track.features import PaddedInput
+from trocar.track.features import NetworkInput, PaddedInput
 from trocar.train.augment import Augment, GeometryRange
 from trocar.train.changes import Change
 from trocar.train.clips import IMAGE, Draws, SampleShape, choose_objects, draw_sample, make_sample, step_shape
@@ -111,6 +111,27 @@ def test_without_any_change_a_mask_is_the_label() -> None:
         assert sample is not None
         sizes = {int(mask.sum()) for mask in sample.masks}
         assert sizes <= {400}
+
+
+@pytest.mark.parametrize("size", [(48, 96), (96, 48), (64, 64)])
+@pytest.mark.parametrize("kind", [NetworkInput, PaddedInput])
+def test_a_sample_without_change_is_what_the_network_sees_when_it_is_used(
+    kind: type[NetworkInput], size: tuple[int, int]
+) -> None:
+    """SAM's input keeps the picture's proportions and pads it; in training as well."""
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    image = np.stack((rows * 2, columns * 2, rows + columns), axis=-1).astype(np.uint8)
+    labels = np.ones((1, *size), np.uint8)
+    shape = SampleShape(96, IMAGE, 1, augment=NONE, input=kind)
+    sample = make_sample(Clip("ramp", image[None], labels, {1: "all"}), np.random.default_rng(0), shape)
+    assert sample is not None
+    down, right = kind(96).extent(size)
+    shown = torch.zeros(96, 96, dtype=torch.bool)
+    shown[:down, :right] = True
+    assert torch.equal(sample.masks[0, 0], shown)
+    error = (sample.images[0] - kind(96).pixels(image)).abs()
+    assert error[:, 1 : down - 1, 1 : right - 1].max() < 0.05, "whole grey levels; edges are blended otherwise"
+    assert (error * ~shown).max() < 0.02
 
 
 class Overlapping:

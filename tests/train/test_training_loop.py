@@ -20,6 +20,7 @@ from trocar.train.export import WEIGHTS
 from trocar.train.lesson import Lesson
 from trocar.train.loop import Batch, Trainer
 from trocar.train.optimise import Optimiser
+from trocar.train.plan import PlanSettings
 from trocar.train.recipe import LossWeights, PromptMix, Recipe, Stage
 from trocar.train.start import build_network, first_network
 from trocar.train.steps import clip_losses, image_losses
@@ -106,12 +107,12 @@ def test_a_step_is_the_sum_of_its_parts(tmp_path: Path, workers: int, parts: int
     assert all(p.grad is None for p in unused)
 
 
-@pytest.mark.parametrize("clips", [False, True])
-def test_recomputed_activations_give_the_same_gradients(tmp_path: Path, clips: bool) -> None:
-    stage = replace(STAGE, clip_share=float(clips))
-    kept = Trainer(replace(TOY, stages=(stage,)), squares, tmp_path / "kept")
+@pytest.mark.parametrize(("model", "clips"), [("tiny-random", False), ("tiny-random", True), ("tiny-sam", False)])
+def test_recomputed_activations_give_the_same_gradients(tmp_path: Path, model: str, clips: bool) -> None:
+    recipe = replace(TOY, model=model, stages=(replace(STAGE, clip_share=float(clips)),))
+    kept = Trainer(recipe, squares, tmp_path / "kept")
     engine = Engine(recompute_image_encoder=True, recompute_memory_attention=True)
-    again = Trainer(replace(TOY, stages=(stage,), engine=engine), squares, tmp_path / "again")
+    again = Trainer(replace(recipe, engine=engine), squares, tmp_path / "again")
     assert list(kept.network.state_dict()) == list(again.network.state_dict())
     saved, found = [], []
     for trainer in (kept, again):
@@ -127,6 +128,36 @@ def test_recomputed_activations_give_the_same_gradients(tmp_path: Path, clips: b
     for one, other in zip(*found, strict=True):
         assert (one is None and other is None) or torch.equal(one, other)
     assert saved[1] < 0.8 * saved[0]
+
+
+def test_a_step_in_which_masks_show_everything_teaches_nothing(tmp_path: Path) -> None:
+    """Clips of two frames, one or both of them prompted: where both are shown by masks there is nothing to answer."""
+    recipe = replace(
+        TOY,
+        steps=8,
+        engine=Engine(log_steps=1),
+        plan=PlanSettings("sam2", frames=2, initial=2),
+        prompts=PromptMix(mask=1.0),
+        stages=(replace(STAGE, clip_share=1.0, clips=1, clip_corrections=0.0),),
+    )
+    trainer = Trainer(recipe, squares, tmp_path)
+    changed: list[bool] = []
+    learn = trainer.learn
+
+    def watched(batch: Batch) -> dict[str, float]:
+        before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+        figures = learn(batch)
+        after = trainer.network.state_dict()
+        changed.append(any(not torch.equal(value, after[name]) for name, value in before.items()))
+        return figures
+
+    trainer.learn = watched  # type: ignore[method-assign]
+    trainer.run()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [("clip_reached" in line, "clip_pixel" in line, line["clip_norm"] > 0) for line in lines] == [
+        (one, one, one) for one in changed
+    ]
+    assert set(changed) == {True, False}
 
 
 def lesson(**changes: float) -> Lesson:
@@ -224,7 +255,7 @@ def test_the_command_renders_trains_and_resumes(tmp_path: Path, capsys: pytest.C
     for arguments, message in (
         ([str(tmp_path / "none.toml")], "none.toml is not a file"),
         ([str(recipe), "--optimiser.learning_rats", "1"], "did you mean --optimiser.learning_rate?"),
-        ([str(recipe), "--validation.dataset", "scenes", "--validation.split", "test"], "results are reported on"),
+        ([str(recipe), "--validation.dataset", "vocalfolds", "--validation.split", "held_out"], "results are reported"),
         ([str(recipe), "--model", "sam2.1-tin"], "did you mean sam2.1-tiny?"),
     ):
         with pytest.raises(SystemExit, match="2"):

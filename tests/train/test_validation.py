@@ -31,10 +31,12 @@ def square(rng: np.random.Generator) -> Clip:
     return Clip("square", images, labels, {1: "square"})
 
 
-@pytest.mark.parametrize("split", ["test", "held_out"])
-def test_the_reported_split_is_refused(split: str) -> None:
-    with pytest.raises(ValueError, match="what results are reported on"):
-        Validation("vocalfolds", split)
+@pytest.mark.parametrize(
+    ("dataset", "split"), [("vocalfolds", "held_out"), ("endovis17", "fold0"), ("davis17", "val"), ("acdc", "all")]
+)
+def test_the_reported_split_is_refused(dataset: str, split: str) -> None:
+    with pytest.raises(ValueError, match=f"'{split}' of {dataset} is what results are reported on"):
+        Validation(dataset, split)
 
 
 def test_the_split_that_is_trained_on_is_refused() -> None:

@@ -65,18 +65,9 @@ def main(arguments: list[str]) -> None:
         trainer.run()
 
 
-def run_here(out: Path, steps: int, rate: float, clip_share: float, until: int | None = None) -> Trainer:
-    """The same in this process, stopped after `until` steps."""
-    trainer = Trainer(toy_recipe(steps, rate, clip_share), squares, out, "cpu", Team())
-    learn = trainer.learn
-
-    def counted(batch: object) -> dict[str, float]:
-        trainer.stopping = trainer.step + 1 == until
-        return learn(batch)  # type: ignore[arg-type]
-
-    trainer.learn = counted  # type: ignore[method-assign,assignment]
-    trainer.run()
-    return trainer
+def run_here(out: Path, steps: int, rate: float, clip_share: float) -> None:
+    """The same in this process."""
+    Trainer(toy_recipe(steps, rate, clip_share), squares, out, "cpu", Team()).run()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ seed gives the same things on the same tissue for every length of the absence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import cv2
@@ -36,7 +36,7 @@ class RememberingScene:
         paint: frame -> its picture and labels (TARGET; look-alikes above it); the same frame gives the same bytes.
         length: number of frames.
         size: rows and columns of a frame, pixels.
-        returned: the frames after the target's return; empty where it never leaves.
+        returned: the frames after the target's return that show it; empty where it never leaves.
         look_alikes: whether labels above TARGET are look-alikes that a tracker may take for the target.
     """
 
@@ -48,7 +48,7 @@ class RememberingScene:
         paint: Callable[[int], Picture],
         length: int,
         size: int,
-        returned: range = range(0),
+        returned: Collection[int] = (),
         look_alikes: bool = False,
     ) -> None:
         self.name = name
@@ -300,7 +300,7 @@ def tool_sprites(rng: np.random.Generator, size: int, backdrop: Material, count:
         colour = tool_colour(rng)
     kind, width = kinds[rng.integers(len(kinds))], int(size * rng.uniform(0.07, 0.12))
     look = ToolLook(kind, width, colour, np.full(3, rng.uniform(90, 200)), float(rng.uniform(0.2, 0.6)))
-    return [tool_sprite(rng, size, look if place == 0 else _like(rng, look)) for place in range(count)]
+    return [tool_sprite(rng, size, look if place == 0 else tool_look_alike(rng, look)) for place in range(count)]
 
 
 def drifting_sprites(
@@ -316,7 +316,8 @@ def drifting_sprites(
     return [drifting_sprite(rng, size, one, radius * rng.uniform(0.9, 1.1)) for one in materials]
 
 
-def _like(rng: np.random.Generator, look: ToolLook) -> ToolLook:
+def tool_look_alike(rng: np.random.Generator, look: ToolLook) -> ToolLook:
+    """Another instrument of the same kind that a person can tell from it: lighter or darker, and opened otherwise."""
     shift = rng.uniform(40, 70) * (1 if look.colour.mean() < 110 else -1)
     return replace(
         look,

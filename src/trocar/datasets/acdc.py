@@ -73,7 +73,11 @@ DATASET = Dataset(
     citation="Bernard et al., Deep learning techniques for automatic MRI cardiac multi-structures segmentation and "
     "diagnosis: is the problem solved?, IEEE Transactions on Medical Imaging 37(11), 2018",
     classes=CLASSES,
-    splits={"all": Split("all that are there (100 patients, two volumes each, are published); evaluation only")},
+    splits={
+        "all": Split(
+            "all that are there (100 patients, two volumes each, are published); evaluation only", reported=True
+        )
+    },
     layout="patientNNN_frameNN.h5",
     cases=cases,
     write_fixture=write_fixture,

@@ -19,7 +19,7 @@ from trocar.datasets.picture_cases import case_each, matched
 CLASSES = {1: "tool"}
 SPLITS = {
     "train": Split("the owners' training frames; SA-SV trains on 816 frames of both splits"),
-    "test": Split("the owners' test frames"),
+    "test": Split("the owners' test frames", reported=True),
 }
 
 

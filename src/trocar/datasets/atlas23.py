@@ -37,7 +37,11 @@ DATASET = Dataset(
     citation="Quinton et al., A tumour and liver automatic segmentation (ATLAS) dataset on contrast-enhanced magnetic "
     "resonance imaging for hepatocellular carcinoma, Data 8(5), 2023",
     classes=CLASSES,
-    splits={"train": Split("all that have labels; those of the 30 test cases are kept back", 60)},
+    splits={
+        "train": Split(
+            "all that have labels; MedSAM-2 tests on them (the 30 test cases are kept back)", 60, reported=True
+        )
+    },
     layout=f"{FOLDER}/imagesTr/imN.nii.gz\n{FOLDER}/labelsTr/lbN.nii.gz",
     cases=cases,
     write_fixture=write_fixture,

@@ -35,8 +35,8 @@ TEST = tuple(f"{number:04d}" for number in (1, 2, 3, 4, 8, 22, 25, 29, 32, 35, 3
 PARTS = {"train": tuple(name for name in NAMES if name not in TEST), "test": TEST, "all": NAMES}
 SPLITS = {
     "train": Split("TransUNet's 18", 18),
-    "test": Split("TransUNet's 12", 12, TEST),
-    "all": Split("all that have labels", 30),
+    "test": Split("TransUNet's 12", 12, TEST, reported=True),
+    "all": Split("all that have labels", 30, reported=True),
 }
 FOLDER = "RawData/Training"
 

@@ -38,7 +38,7 @@ DATASET = Dataset(
     obtain="https://codalab.lisn.upsaclay.fr/competitions/9804",
     citation="Chen, Cerebral artery segmentation challenge, MICCAI 2023",
     classes=CLASSES,
-    splits={"train": Split("all that have labels", 100)},
+    splits={"train": Split("all that have labels; MedSAM-2 tests on them", 100, reported=True)},
     layout="imagesTr/NAME_0000.nii.gz\nlabelsTr/NAME.nii.gz",
     cases=cases,
     write_fixture=write_fixture,

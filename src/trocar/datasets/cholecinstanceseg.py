@@ -50,9 +50,11 @@ TEST = FULL_TEST + _sequences(seg8k="09 20 24 55", t80_sparse="07 16 21 33 38 41
 SPLITS = {
     "train": Split("official", 55, TRAIN),
     "val": Split("official", 18, VAL),
-    "test": Split("official", 22, TEST),
+    "test": Split("official", 22, TEST, reported=True),
     "sa_sv_train": Split("SA-SV's CIS-Train as far as its counts tell: train at 1 frame a second", 10, FULL_TRAIN),
-    "sa_sv_test": Split("SA-SV's CIS-Test as far as its counts tell: test at 1 frame a second", 4, FULL_TEST),
+    "sa_sv_test": Split(
+        "SA-SV's CIS-Test as far as its counts tell: test at 1 frame a second", 4, FULL_TEST, reported=True
+    ),
 }
 
 

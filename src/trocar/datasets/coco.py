@@ -14,7 +14,7 @@ from trocar.datasets.coco_cases import coco_case, read_coco_pictures, write_coco
 from trocar.datasets.dataset import Dataset, Split
 from trocar.datasets.fixture import made_up, save
 
-SPLITS = {name: Split("yours") for name in ("train", "val", "test")}
+SPLITS = {name: Split("yours", reported=name == "test") for name in ("train", "val", "test")}
 
 
 def cases(root: Path, split: str) -> Iterator[Case]:

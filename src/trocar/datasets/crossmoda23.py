@@ -40,7 +40,7 @@ DATASET = Dataset(
     citation="Dorent et al., CrossMoDA 2021 challenge: benchmark of cross-modality domain adaptation techniques for "
     "vestibular schwannoma and cochlea segmentation, Medical Image Analysis 83, 2023",
     classes=CLASSES,
-    splits={"train": Split("the labelled source domain", 227)},
+    splits={"train": Split("the labelled source domain; MedSAM-2 tests on it", 227, reported=True)},
     layout=f"{FOLDER}/crossmoda2023_SITE_N_ceT1.nii.gz\n{FOLDER}/crossmoda2023_SITE_N_Label.nii.gz",
     cases=cases,
     write_fixture=write_fixture,

@@ -66,7 +66,7 @@ DATASET = Dataset(
     obtain=OBTAIN,
     citation=CITATION,
     classes={},
-    splits={modality: Split("the modality, as the file names say") for modality in MODALITIES},
+    splits={modality: Split("the modality, as the file names say", reported=True) for modality in MODALITIES},
     layout="imgs/2DBox_MODALITY_NNNN.npz (imgs, boxes)\ngts/2DBox_MODALITY_NNNN.npz (gts)",
     cases=cases,
     write_fixture=write_fixture,

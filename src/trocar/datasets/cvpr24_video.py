@@ -87,8 +87,8 @@ DATASET = Dataset(
     citation=CITATION,
     classes={},
     splits={
-        "Ultrasound": Split("CAMUS, relabelled by the authors"),
-        "Endoscopy": Split("SUN-SEG, relabelled by the authors"),
+        "Ultrasound": Split("CAMUS, relabelled by the authors", reported=True),
+        "Endoscopy": Split("SUN-SEG, relabelled by the authors", reported=True),
     },
     layout=f"{HEARTS}/NAME.npz (imgs, gts)\n{POLYPS}/imgs/NAME.mp4\n{POLYPS}/gts/NAME.npz (gts)",
     cases=cases,

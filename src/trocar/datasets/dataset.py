@@ -18,11 +18,14 @@ class Split:
         about: what it is, and who made the split.
         cases: how many cases the owners publish in it; None where nobody says.
         names: the cases in it by name, where the owners list them.
+        reported: whether results are reported on it, by its owners or in tables that `trocar.bench` repeats. Nothing
+            may be chosen by it: the best weights of a run, thresholds, temperatures.
     """
 
     about: str
     cases: int | None = None
     names: tuple[str, ...] = ()
+    reported: bool = False
 
 
 @dataclass(frozen=True)

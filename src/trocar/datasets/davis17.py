@@ -20,7 +20,7 @@ from trocar.datasets.palette import Palette
 from trocar.datasets.picture_cases import pairs, picture_case, pictures
 from trocar.formats.colours import COLOURS
 
-SPLITS = {"train": Split("official", 60), "val": Split("official", 30)}
+SPLITS = {"train": Split("official", 60), "val": Split("official", 30, reported=True)}
 PALETTE = Palette({number: number for number in range(255)}, void=(255,))
 
 

@@ -41,7 +41,10 @@ SURGERIES = {
     "test": TEST,
 }
 SPLITS = {
-    split: Split(f"{len(numbers)} surgeries of the split of Kolbinger et al. 2023: {', '.join(map(str, numbers))}")
+    split: Split(
+        f"{len(numbers)} surgeries of the split of Kolbinger et al. 2023: {', '.join(map(str, numbers))}",
+        reported=split == "test",
+    )
     for split, numbers in SURGERIES.items()
 }
 

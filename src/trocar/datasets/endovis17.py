@@ -48,13 +48,15 @@ def _names(numbers: tuple[int, ...]) -> tuple[str, ...]:
 
 def _splits() -> Mapping[str, Split]:
     every = tuple(range(1, 9))
-    splits = {"train": Split("the owners' training frames: 225 of each procedure", 8, _names(every))}
+    splits = {"train": Split("the owners' training frames: 225 of each procedure", 8, _names(every), reported=True)}
     for number, fold in enumerate(FOLDS):
         rest = tuple(one for one in every if one not in fold)
         about = "of four folds by procedure, Shvets et al. 2018"
-        splits[f"fold{number}"] = Split(f"held out, {number + 1} {about}", 2, _names(fold))
+        splits[f"fold{number}"] = Split(f"held out, {number + 1} {about}", 2, _names(fold), reported=True)
         splits[f"fold{number}_train"] = Split(f"trained on, {number + 1} {about}", 6, _names(rest))
-    return splits | {"test": Split("the owners' test frames: 8 x 75, which go on from training, and 2 x 300", 10)}
+    return splits | {
+        "test": Split("the owners' test frames: 8 x 75, which go on from training, and 2 x 300", 10, reported=True)
+    }
 
 
 SPLITS = _splits()

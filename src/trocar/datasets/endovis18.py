@@ -58,8 +58,12 @@ HELD = tuple(f"seq_{number}" for number in VAL)
 KEPT = tuple(name for name in FOLDERS if name not in HELD and not name.startswith("test/"))
 SPLITS = {
     "train": Split("training sequences that ISINet trains on, 149 frames each", 11, KEPT),
-    "val": Split("training sequences that ISINet holds out, and SA-SV's test set, 149 frames each", 4, HELD),
-    "test": Split("the owners' test sequences", 4, tuple(name for name in FOLDERS if name.startswith("test/"))),
+    "val": Split(
+        "training sequences that ISINet holds out, and SA-SV's test set, 149 frames each", 4, HELD, reported=True
+    ),
+    "test": Split(
+        "the owners' test sequences", 4, tuple(name for name in FOLDERS if name.startswith("test/")), reported=True
+    ),
 }
 
 

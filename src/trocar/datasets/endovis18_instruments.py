@@ -29,7 +29,9 @@ CLASSES = {
 PALETTE = Palette({number: number for number in (0, *CLASSES)})
 SEQUENCES = {"train": (1, 3, 4, 6, 7, 10, 11, 12, 13, 14, 16), "val": (2, 5, 9, 15)}
 SPLITS = {
-    split: Split(f"{about}, 149 frames each", len(own), tuple(f"seq_{number}" for number in own))
+    split: Split(
+        f"{about}, 149 frames each", len(own), tuple(f"seq_{number}" for number in own), reported=split == "val"
+    )
     for (split, own), about in zip(SEQUENCES.items(), ("ISINet's training sequences", "ISINet's others"), strict=True)
 }
 

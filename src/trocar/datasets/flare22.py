@@ -34,7 +34,7 @@ NAMES = tuple(f"FLARE22_Tr_{number:04d}" for number in range(1, 51))
 PARTS = {"train": NAMES[:40], "test": NAMES[40:]}
 SPLITS = {
     "train": Split("the benchmark's: the first 40 names", 40),
-    "test": Split("the benchmark's: the last 10 names", 10, PARTS["test"]),
+    "test": Split("the benchmark's: the last 10 names", 10, PARTS["test"], reported=True),
 }
 
 

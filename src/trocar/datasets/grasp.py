@@ -31,7 +31,7 @@ TRAIN = ("CASE001", "CASE002", "CASE003", "CASE004", "CASE007", "CASE014", "CASE
 TEST = ("CASE041", "CASE047", "CASE050", "CASE051", "CASE053")
 SPLITS = {
     "train": Split("official: 8 operations, 2324 annotated frames", 8, TRAIN),
-    "test": Split("official: 5 operations, 1125 annotated frames", 5, TEST),
+    "test": Split("official: 5 operations, 1125 annotated frames", 5, TEST, reported=True),
     "fold1": Split("official: half of the training operations"),
     "fold2": Split("official: the other half"),
 }

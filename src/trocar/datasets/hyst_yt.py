@@ -41,7 +41,7 @@ DATASET = Dataset(
     citation="Fang et al., Spatio-temporal representation decoupling and enhancement for federated instrument "
     "segmentation in surgical videos, arXiv 2506.23759, 2025",
     classes=CLASSES,
-    splits={"test": Split("all videos of SA-SV's test set: 1973 frames", 6)},
+    splits={"test": Split("all videos of SA-SV's test set: 1973 frames", 6, reported=True)},
     layout="frames/VIDEO/NNNNN.png\nmasks/VIDEO/NNNNN.png",
     cases=cases,
     write_fixture=write_fixture,

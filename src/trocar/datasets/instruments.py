@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -58,15 +59,17 @@ def placed(anchor: tuple[float, float], at: NDArray[np.float64], angle_rad: floa
     return np.hstack([turn, (at - turn @ np.array(anchor))[:, None]])
 
 
-def rod(rng: np.random.Generator, length: int, width: int, colour: NDArray[np.float64], gloss: float) -> Image:
-    """A straight round bar along x, (width + 4, length, 4), shaded as a cylinder."""
+def rod(
+    rng: np.random.Generator, length: int, width: int, colour: NDArray[np.float64], gloss: float, marked: float = 0.3
+) -> Image:
+    """A straight round bar along x, (width + 4, length, 4), shaded as a cylinder; `marked` is the chance of marks."""
     across = (np.arange(width + 4) - (width + 3) / 2) / (width / 2)
     shade = 0.3 + 0.7 * np.sqrt(np.clip(1 - (across - rng.uniform(-0.4, 0.4)) ** 2, 0, 1))
     glint = gloss * 200 * np.exp(-(((across - rng.uniform(-0.5, 0.5)) / rng.uniform(0.06, 0.3)) ** 2))
     body = colour[None, :] * shade[:, None] + glint[:, None]
     along = np.repeat(rng.normal(0, 6, length // 8 + 1), 8)[:length]
     picture = body[:, None, :] + cv2.GaussianBlur(along[None, :], (0, 0), 6)[..., None] + rng.normal(0, 3, (1, 1, 3))
-    if rng.random() < 0.3:  # rings, windows and marks along the shaft
+    if rng.random() < marked:  # rings, windows and marks along the shaft
         for _ in range(int(rng.integers(1, 6))):
             start = int(rng.integers(0, length))
             picture[:, start : start + int(rng.integers(2, 14))] *= rng.uniform(0.3, 1.6)
@@ -114,30 +117,53 @@ def tool_colour(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.array([190, 120, 95]) * rng.uniform(0.6, 1.1) + rng.normal(0, 12, 3)  # steel that mirrors the tissue
 
 
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What an instrument is made of.
+
+    Args:
+        shaft, wrist: bars along x, (h, length, 4) each.
+        jaws: sprites that begin at the middle of their left edge; a second one is turned the other way when they open.
+        width: the shaft's, pixels.
+        opening: how far jaws open, radians.
+    """
+
+    shaft: Image
+    wrist: Image
+    jaws: Sequence[Image]
+    width: int
+    opening: float
+
+
+def tool_parts(rng: np.random.Generator, size: int, kind: str) -> Parts:
+    """The parts of an instrument of a kind in TOOLS, for a frame of `size` pixels."""
+    jaws, jaw_length, jaw_width, bend, opening = TOOLS[kind]
+    width = max(3, int(size * np.exp(rng.uniform(np.log(0.03), np.log(0.17)))))
+    colour, metal = tool_colour(rng), tool_colour(rng) if rng.random() < 0.5 else np.full(3, rng.uniform(90, 190))
+    shaft = rod(rng, int(size * 1.9), width, colour, rng.uniform(0, 0.8))
+    stretch = rng.uniform(0.8, 1.5)
+    blades = [
+        blade(rng, int(max(6, width * jaw_length * stretch)), max(3.0, width * jaw_width), bend * side, metal)
+        for side in (1, -1)[:jaws]
+    ]
+    wrist = rod(rng, max(6, int(width * rng.uniform(0.5, 1.6))), max(3, int(width * 0.85)), metal, 0.5)
+    return Parts(shaft, wrist, blades, width, opening)
+
+
 class Instrument:
     """An instrument that reaches in from beyond the frame, turns, opens its jaws, withdraws and returns."""
 
-    def __init__(self, rng: np.random.Generator, size: int, object_id: int, kind: str, duration: float) -> None:
+    def __init__(self, rng: np.random.Generator, size: int, object_id: int, parts: Parts, duration: float) -> None:
         self.object_id = object_id
-        jaws, jaw_length, jaw_width, bend, opening = TOOLS[kind]
-        width = max(3, int(size * np.exp(rng.uniform(np.log(0.03), np.log(0.17)))))
-        colour, metal = tool_colour(rng), tool_colour(rng) if rng.random() < 0.5 else np.full(3, rng.uniform(90, 190))
-        self._shaft = rod(rng, int(size * 1.9), width, colour, rng.uniform(0, 0.8))
-        stretch = rng.uniform(0.8, 1.5)
-        self._jaws = [
-            blade(rng, int(max(6, width * jaw_length * stretch)), max(3.0, width * jaw_width), bend * side, metal)
-            for side in (1, -1)[:jaws]
-        ]
-        self._wrist = rod(rng, max(6, int(width * rng.uniform(0.5, 1.6))), max(3, int(width * 0.85)), metal, 0.5)
+        self._shaft, self._wrist, self._jaws, self._width = parts.shaft, parts.wrist, parts.jaws, parts.width
         side = rng.uniform(0, 2 * np.pi)
         self._pivot = size / 2 + size * rng.uniform(0.75, 1.1) * np.array([np.cos(side), np.sin(side)])
         aim = rng.normal(size / 2, size * 0.16, 2) - self._pivot
         self._reach, self._heading = float(np.hypot(*aim)), float(np.arctan2(aim[1], aim[0]))
         self._turn, self._push = wander(rng, 0.12, 90), wander(rng, 0.14 * size, 70)
-        self._bend, self._open = wander(rng, 0.35, 80), wander(rng, opening, 50)
+        self._bend, self._open = wander(rng, 0.35, 80), wander(rng, parts.opening, 50)
         self._away = self._absence(rng, duration) if rng.random() < 0.6 else lambda time: 0.0
         self._shadow = rng.uniform(0, 0.5) * (rng.random() < 0.6)
-        self._width = width
 
     @staticmethod
     def _absence(rng: np.random.Generator, duration: float) -> Motion:

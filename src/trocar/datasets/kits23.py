@@ -36,7 +36,7 @@ DATASET = Dataset(
     citation="Heller et al., The KiTS21 challenge: automatic segmentation of kidneys, renal tumors, and renal cysts in "
     "corticomedullary-phase CT, arXiv:2307.01984",
     classes=CLASSES,
-    splits={"all": Split("all that have labels; those of the test cases are kept back", 489)},
+    splits={"all": Split("all that have labels; those of the test cases are kept back", 489, reported=True)},
     layout="dataset/case_NNNNN/imaging.nii.gz\ndataset/case_NNNNN/segmentation.nii.gz",
     cases=cases,
     write_fixture=write_fixture,

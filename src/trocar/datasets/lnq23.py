@@ -42,7 +42,9 @@ DATASET = Dataset(
     citation="Idris et al., Mediastinal lymph node quantification (LNQ): segmentation of heterogeneous CT data, The "
     "Cancer Imaging Archive, 2024, doi:10.7937/QVAZ-JA09",
     classes=CLASSES,
-    splits={"train": Split("the challenge's training cases, labelled in part", 393)},
+    splits={
+        "train": Split("the challenge's training cases, labelled in part; MedSAM-2 tests on them", 393, reported=True)
+    },
     layout="train/lnq2023-train-NNNN-ct.nrrd\ntrain/lnq2023-train-NNNN-seg.nrrd",
     cases=cases,
     write_fixture=write_fixture,

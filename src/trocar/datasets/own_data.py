@@ -44,7 +44,7 @@ from trocar.frames import FrameSource
 from trocar.masks import FrameMasks, Rle, from_label_map, from_rle, to_rle
 
 UNNAMED = "object"
-SPLITS = {name: Split("yours") for name in ("train", "val", "test")}
+SPLITS = {name: Split("yours", reported=name == "test") for name in ("train", "val", "test")}
 
 
 def cases(root: Path, split: str) -> Iterator[Case]:

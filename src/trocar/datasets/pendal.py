@@ -44,7 +44,7 @@ DATASET = Dataset(
     citation="Abdi et al., Automatic segmentation of mandible in panoramic X-ray, Journal of Medical Imaging 2(4), "
     "2015",
     classes=CLASSES,
-    splits={"all": Split("all that are published", 116)},
+    splits={"all": Split("all that are published", 116, reported=True)},
     layout="Images/N.png\nSegmentation1/N.png",
     cases=cases,
     write_fixture=write_fixture,

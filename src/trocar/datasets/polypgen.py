@@ -48,7 +48,9 @@ DATASET = Dataset(
     citation="Ali et al., A multi-centre polyp detection and segmentation dataset for generalisability assessment, "
     "Scientific Data 2023",
     classes=CLASSES,
-    splits={"test": Split("all sequences with polyps; SA-SV tests on 21 of them, which it does not list", 23)},
+    splits={
+        "test": Split("all sequences with polyps; SA-SV tests on 21 of them, which it does not list", 23, reported=True)
+    },
     layout="sequenceData/positive/seqN/images_seqN/NAME.jpg\nsequenceData/positive/seqN/masks_seqN/NAME_mask.jpg\n"
     "(what PolypGen2021_MultiCenterData_v3 holds)",
     cases=cases,

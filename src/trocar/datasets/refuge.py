@@ -22,7 +22,7 @@ CLASSES = {1: "optic disc", 2: "optic cup"}
 SPLITS = {
     "train": Split("the challenge's", 400),
     "validation": Split("the challenge's", 400),
-    "test": Split("the challenge's", 400),
+    "test": Split("the challenge's", 400, reported=True),
 }
 FOLDERS = {
     "train": ("Training400", "Annotation-Training400/Disc_Cup_Masks"),

@@ -32,8 +32,8 @@ EVERY = 4
 WHAT = "file of SA-V masklets"
 SPLITS = {
     "train": Split("official: masklets drawn by people", 50583),
-    "val": Split("official", 155),
-    "test": Split("official", 150),
+    "val": Split("official", 155, reported=True),
+    "test": Split("official", 150, reported=True),
 }
 
 

@@ -37,7 +37,7 @@ CLASSES = {
 PALETTE = Palette({number: number for number in (0, *CLASSES)})
 SPLITS = {
     "train": Split("the owners' training videos, of 40 procedures"),
-    "test": Split("the owners' test videos, and SA-SV's test set", 10),
+    "test": Split("the owners' test videos, and SA-SV's test set", 10, reported=True),
 }
 
 

@@ -31,8 +31,8 @@ ORGANS = dict(enumerate((label for label in LABELS if "+" not in label), start=1
 TUMORS = {46: "GTVp", 47: "GTVnd"}
 IDS = {name: number for number, name in ORGANS.items()}
 SPLITS = {
-    "organs": Split("task 1 of the challenge: organs at risk of the training patients", 120),
-    "tumors": Split("task 2 of the challenge: gross tumour volumes of the same patients", 120),
+    "organs": Split("task 1 of the challenge: organs at risk of the training patients", 120, reported=True),
+    "tumors": Split("task 2 of the challenge: gross tumour volumes of the same patients", 120, reported=True),
 }
 FOLDER = "SegRap2023_Training_Set_120cases"
 

@@ -43,7 +43,7 @@ DATASET = Dataset(
     citation="Hoover et al., Locating blood vessels in retinal images by piecewise threshold probing of a matched "
     "filter response, IEEE Transactions on Medical Imaging 19(3), 2000",
     classes=CLASSES,
-    splits={"all": Split("all that are labelled", 20)},
+    splits={"all": Split("all that are labelled", 20, reported=True)},
     layout="stare-images/imNNNN.ppm\nlabels-ah/imNNNN.ah.ppm",
     cases=cases,
     write_fixture=write_fixture,

@@ -41,7 +41,7 @@ DATASET = Dataset(
     citation="Madad Zadeh et al., SurgAI3.8K: a labeled dataset of gynecologic organs in laparoscopy with application "
     "to automatic augmented reality surgical guidance, Journal of Minimally Invasive Gynecology 2023",
     classes=CLASSES,
-    splits={"test": Split("all videos of SA-SV's test set: 3817 frames", 51)},
+    splits={"test": Split("all videos of SA-SV's test set: 3817 frames", 51, reported=True)},
     layout="frames/VIDEO/NNNNN.png\nmasks/VIDEO/NNNNN.png",
     cases=cases,
     write_fixture=write_fixture,

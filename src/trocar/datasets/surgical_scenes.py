@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from trocar.datasets.canvas import Camera, Canvas, Pool, clip_of, seen
 from trocar.datasets.clip import Clip
-from trocar.datasets.instruments import TOOLS, Drifter, Instrument, Picture, sprite_of, thread
+from trocar.datasets.instruments import TOOLS, Drifter, Instrument, Picture, sprite_of, thread, tool_parts
 from trocar.datasets.optics import Optics, times
 from trocar.datasets.shapes import Points, any_shape, band, blob, curve, rotated
 from trocar.datasets.texture import OBJECTS, TISSUES, Float, Material, any_material, fractal_noise, nearby, varied
@@ -109,7 +109,7 @@ def _things(rng: np.random.Generator, canvas: Canvas, duration: float, generic: 
     count = int(rng.choice([0, 1, 2, 3], p=[0.25, 0.4, 0.25, 0.1]))
     kind = kinds[rng.integers(len(kinds))]
     for _ in range(count):
-        things.append(Instrument(rng, size, canvas.add(kind), kind, duration))
+        things.append(Instrument(rng, size, canvas.add(kind), tool_parts(rng, size, kind), duration))
         if rng.random() < 0.6:  # otherwise the next one is a look-alike of the same kind
             kind = kinds[rng.integers(len(kinds))]
     return things

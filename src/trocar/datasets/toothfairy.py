@@ -20,7 +20,7 @@ CLASSES = {1: "inferior alveolar nerve"}
 SPLITS = {
     "train": Split("the challenge's (splits.json)", 130),
     "val": Split("the challenge's (splits.json)", 8),
-    "test": Split("the challenge's (splits.json)", 15),
+    "test": Split("the challenge's (splits.json)", 15, reported=True),
 }
 
 

@@ -21,8 +21,8 @@ from trocar.datasets.picture_cases import picture_case
 
 CLASSES = {1: "nucleus", 2: "whole cell"}
 SPLITS = {
-    "dataset1": Split("Jiangxi Tecom's pictures, 120 x 120; the one of the One-Prompt protocol", 300),
-    "dataset2": Split("CellaVision's pictures, 300 x 300", 100),
+    "dataset1": Split("Jiangxi Tecom's pictures, 120 x 120; the one of the One-Prompt protocol", 300, reported=True),
+    "dataset2": Split("CellaVision's pictures, 300 x 300", 100, reported=True),
 }
 FOLDERS = {"dataset1": "Dataset 1", "dataset2": "Dataset 2"}
 PALETTE = Palette({0: 0, 128: 2, 255: 1})

@@ -86,6 +86,10 @@ class Network(nn.Module):
         fused: Tensor = self.memory_attention(stride16, memory)
         return fused
 
+    def unremembered(self, stride16: Tensor) -> Tensor:
+        """(R, D, h, w) raw features as `decode` takes them where nothing is remembered, as in still images."""
+        return self.attend(stride16, None)
+
     def classify(self, raw: Tensor, fused: Tensor, memory: MemoryTokens) -> Tensor | None:
         """What the objects of R rows are, (R, K) logits; None for a network without a semantic head.
 

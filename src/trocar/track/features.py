@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ class NetworkInput:
     """
 
     side: int
+    #: RGB of the input beside the frame.
+    ground: ClassVar[tuple[int, int, int]] = (0, 0, 0)
 
     def extent(self, size: tuple[int, int]) -> tuple[int, int]:
         """(rows, columns) of the input, from its upper left corner, that a frame of (rows, columns) takes."""
@@ -54,6 +57,8 @@ class NetworkInput:
 
 class PaddedInput(NetworkInput):
     """SAM: the longer side fills the input, and zeros follow below or to the right (Kirillov et al. 2023)."""
+
+    ground = (124, 116, 104)  # what normalisation makes zero
 
     def extent(self, size: tuple[int, int]) -> tuple[int, int]:
         scale = self.side / max(size)

@@ -16,6 +16,9 @@ TABLE_7 = {
     "sam2s": (True, True, True),
 }
 
+#: The rows of our own ablation: those of the table, and ARL alone.
+ROWS = TABLE_7 | {"arl": (False, False, True)}
+
 
 def ablated(recipe: Recipe, divemem: bool, tsl: bool, arl: bool) -> Recipe:
     """The recipe with each part of the method on or off, and nothing else changed.

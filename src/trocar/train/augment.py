@@ -70,9 +70,11 @@ class FrameChange:
     look: Look | None = None
     drawn: Sequence[Drawn] = ()
 
-    def picture(self, image: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """(rows, columns, 3) uint8 -> (side, side, 3); `rng` gives the grain of noise."""
-        moved = warp_image(image, self.matrix, side)
+    def picture(
+        self, image: NDArray[np.uint8], ground: tuple[int, int, int], side: int, rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """(rows, columns, 3) uint8 -> (side, side, 3), outside `ground`; `rng` gives the grain of noise."""
+        moved = warp_image(image, self.matrix, side, ground)
         return apply_look(moved, self.look, rng) if self.look else recoloured(moved, self.drawn, rng)
 
 
@@ -154,14 +156,16 @@ def drifting(rng: np.random.Generator, start: Matrix, frames: int, side: int, dr
     return matrices
 
 
-def warp_image(image: NDArray[np.uint8], matrix: Matrix, side: int) -> NDArray[np.uint8]:
-    """(rows, columns, 3) uint8 through `matrix` to (side, side, 3); black outside; halved first if it shrinks a lot."""
+def warp_image(
+    image: NDArray[np.uint8], matrix: Matrix, side: int, ground: tuple[int, int, int] = (0, 0, 0)
+) -> NDArray[np.uint8]:
+    """(rows, columns, 3) uint8 through `matrix` to (side, side, 3), outside `ground`; halved if it shrinks a lot."""
     while math.sqrt(abs(np.linalg.det(matrix[:2, :2]))) < 0.6:
         rows, columns = image.shape[:2]
         image = np.asarray(cv2.resize(image, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA), np.uint8)
         matrix = matrix @ np.diag([columns / (columns // 2), rows / (rows // 2), 1.0])
     moved = _pixel_matrix(matrix)[:2]
-    return np.asarray(cv2.warpAffine(image, moved, (side, side), flags=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.warpAffine(image, moved, (side, side), flags=cv2.INTER_LINEAR, borderValue=ground), np.uint8)
 
 
 def warp_labels(labels: NDArray[Number], matrix: Matrix, side: int) -> NDArray[Number]:

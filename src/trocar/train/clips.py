@@ -159,7 +159,8 @@ def make_sample(clip: Clip | Footage, rng: np.random.Generator, shape: SampleSha
             number for number, name in names.items() if name not in shape.without and wanted in ("", name)
         )
     labels = frames[0].labels
-    sizes = [(int(frame.labels.shape[0]), int(frame.labels.shape[1])) for frame in frames]
+    input_ = shape.input(shape.side)
+    sizes = [_canvas(frame.labels, input_) for frame in frames]
     focus = _focus(labels, rng, asked)
     changes = draw_augmentation(shape.augment, rng, Scope(sizes, shape.side, focus, plan.still))
     warped = np.stack(
@@ -172,11 +173,20 @@ def make_sample(clip: Clip | Footage, rng: np.random.Generator, shape: SampleSha
     if len(frames) == 1:
         for index in np.flatnonzero(rng.random(len(masks)) < shape.part_share):
             masks[index, 0] = _one_part(masks[index, 0], rng, _smallest(warped))
-    prepare = shape.input(shape.side).pixels
-    images = [prepare(one.picture(frame.image, shape.side, rng)) for frame, one in zip(frames, changes, strict=True)]
+    images = [
+        input_.pixels(one.picture(frame.image, input_.ground, shape.side, rng))
+        for frame, one in zip(frames, changes, strict=True)
+    ]
     classes = tuple("" if names.get(one, "") in UNNAMED else names[one] for one in chosen)
     valid = torch.from_numpy(_valid(warped, frames, changes))
     return Sample(torch.stack(images), torch.from_numpy(masks), valid, classes, plan)
+
+
+def _canvas(labels: NDArray[np.uint16], shown: NetworkInput) -> tuple[int, int]:
+    """(rows, columns) of what fills the network's input, in the frame's pixels: the frame, or it and what pads it."""
+    rows, columns = (int(length) for length in labels.shape)
+    down, right = shown.extent((rows, columns))
+    return round(rows * shown.side / down), round(columns * shown.side / right)
 
 
 def choose_objects(

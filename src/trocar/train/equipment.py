@@ -8,7 +8,7 @@ from trocar.model.config import NetworkConfig
 from trocar.model.network import Network
 from trocar.model.sam1 import make_network
 from trocar.train.recipe import Recipe
-from trocar.train.semantic import text_table
+from trocar.train.semantic import head_config, text_table
 
 
 def equipped_network(config: NetworkConfig, recipe: Recipe) -> Network:
@@ -27,7 +27,7 @@ def equipped_network(config: NetworkConfig, recipe: Recipe) -> Network:
     if not recipe.semantic.on:
         return make_network(config)
     table = text_table(recipe.semantic)
-    network = make_network(replace(config, semantic=table.config(recipe.semantic)))
+    network = make_network(replace(config, semantic=head_config(table, recipe.semantic)))
     assert network.semantic_head is not None
     network.semantic_head.text.copy_(table.vectors)
     return network

@@ -45,6 +45,13 @@ def lesson_of(recipe: Recipe, stage: Stage, corrections: int) -> Lesson:
     return Lesson(recipe.prompts, recipe.losses, stage.boxes, corrections, *asked)
 
 
+def draw_corrections(stage: Stage, clips: bool, rng: np.random.Generator) -> int:
+    """Rounds of corrections in a step on images; in one on clips, 1 or 0 for whether frames are corrected."""
+    if clips:
+        return int(rng.random() < stage.clip_corrections)
+    return int(rng.integers(min(stage.least_corrections, stage.corrections), stage.corrections + 1))
+
+
 def correction(
     prompt: PromptInput, truth: tuple[Tensor, Tensor], logits: Tensor, lesson: Lesson, rng: np.random.Generator
 ) -> PromptInput | None:

@@ -24,7 +24,7 @@ from trocar.train.distributed import Team, add_parts
 from trocar.train.engine import recompute_activations
 from trocar.train.export import save_average
 from trocar.train.journal import Journal
-from trocar.train.lesson import lesson_of
+from trocar.train.lesson import draw_corrections, lesson_of
 from trocar.train.optimise import (
     build_optimiser,
     learning_parameters,
@@ -159,7 +159,7 @@ class Trainer:
                     if self.step % engine.log_steps == 0 or self.done:
                         state = {"stage": batch.stage, "seconds": round(self.seconds, 1), "lr": self._rate()}
                         line = self.journal.close_line(self.step, state, self.device)
-                        note = f"IoU {losses['reached']:.3f}  {line['samples_per_s']:.1f} samples/s"
+                        note = f"IoU {losses.get('reached', math.nan):.3f}  {line['samples_per_s']:.1f} samples/s"
                         bar.update(task, completed=self.progress(self.step), note=note)
                     if self.recipe.validation.due(self.step, self.done):
                         self.validate()
@@ -204,7 +204,10 @@ class Trainer:
         return Part(number, drawn, len(drawn) / len(samples))
 
     def learn(self, batch: Batch) -> Figures:
-        """One optimiser step; returns the weighted mean losses, "reached" IoU and the gradient's norm."""
+        """One optimiser step; returns the weighted mean losses, "reached" IoU and the gradient's norm.
+
+        A batch in which nothing is asked but what masks have shown teaches nothing, and then has the norm alone.
+        """
         settings = self.recipe.optimiser
         set_rate(self.optimiser, learning_rate(settings, self.step, self.progress(self.step)))
         self.optimiser.zero_grad(set_to_none=True)
@@ -235,18 +238,17 @@ class Trainer:
         rng = np.random.default_rng(seed)
         torch.manual_seed(int(seed.generate_state(1)[0]))  # for dropout
         stage = self.recipe.stages[batch.stage]
-        if batch.clips:
-            corrections = int(rng.random() < stage.clip_corrections)
-        else:
-            corrections = int(rng.integers(stage.corrections + 1))
-        lesson = lesson_of(self.recipe, stage, corrections)
+        lesson = lesson_of(self.recipe, stage, draw_corrections(stage, batch.clips, rng))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.optimiser.bf16):
             losses = (clip_losses if batch.clips else image_losses)(self.network, part.samples, lesson, rng)
-        reached = losses.pop("reached")
-        total = torch.stack(list(losses.values())).sum()
-        gradients = torch.autograd.grad(total * part.share, self.parameters, allow_unused=True)
         values = {name: float(value.detach()) for name, value in losses.items()}
-        return gradients, {**values, "total": float(total.detach()), "reached": float(reached)}
+        losses.pop("reached", None)
+        taught = [value for value in losses.values() if value.requires_grad]
+        if not taught:  # every frame of every clip was shown by its mask
+            return [None] * len(self.parameters), values
+        total = torch.stack(taught).sum()
+        gradients = torch.autograd.grad(total * part.share, self.parameters, allow_unused=True)
+        return gradients, {**values, "total": float(total.detach())}
 
     def validate(self) -> float:
         """Score the averaged weights on the clips of all processes, note it, and keep the best weights.

@@ -62,12 +62,20 @@ def pixel_loss(logits: Tensor, truth: Truth, weights: LossWeights, focal: str = 
     return (loss * valid).sum((2, 3)) / valid.sum((2, 3)).clamp(min=1)
 
 
-def dice_loss(logits: Tensor, truth: Truth) -> Tensor:
-    """(R, M): 1 - (2 |A B| + 1) / (|A| + |B| + 1) over the valid pixels."""
+def dice_loss(logits: Tensor, truth: Truth, denominator: str = "plain") -> Tensor:
+    """(R, M): 1 - (2 |A B| + s) / (|A| + |B| + s) over the valid pixels.
+
+    Args:
+        logits: (R, M, h, w).
+        truth: what they are held against.
+        denominator: "plain" sums and s = 1, or "squared" chances and s = 1e-5, see `LossWeights.dice_denominator`.
+    """
     chance = logits.sigmoid() * truth.valid[:, None]
     target = (truth.mask * truth.valid)[:, None]
     both = (chance * target).sum((2, 3))
-    return 1 - (2 * both + 1) / (chance.sum((2, 3)) + target.sum((2, 3)) + 1)
+    squared = denominator == "squared"
+    smooth, sizes = (1e-5, chance**2 + target**2) if squared else (1.0, chance + target)
+    return 1 - (2 * both + smooth) / (sizes.sum((2, 3)) + smooth)
 
 
 def actual_iou(logits: Tensor, truth: Truth) -> Tensor:
@@ -91,7 +99,7 @@ def row_losses(
         hard = replace(truth, mask=truth.soft)
     logits = at_least_float32(guess.masks)
     pixel = weights.pixel * pixel_loss(logits, truth, weights, ambiguity.focal)
-    dice = weights.dice * dice_loss(logits, hard)
+    dice = weights.dice * dice_loss(logits, hard, weights.dice_denominator)
     iou = actual_iou(logits, hard)
     best = (pixel + dice).detach().argmin(dim=1, keepdim=True)
     present = truth.present

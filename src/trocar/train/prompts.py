@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trocar.prompts import Point, center_click, jittered_box, tight_box, uniform_click
+from trocar.prompts import Box, Point, center_click, jittered_box, tight_box, uniform_click
 from trocar.track.prompt_input import PromptInput
 from trocar.train.recipe import PromptMix
 
@@ -33,8 +33,21 @@ def mask_prompt(mask: Tensor) -> PromptInput:
 def box_prompt(mask: Mask, rng: np.random.Generator, mix: PromptMix) -> PromptInput:
     """The box of a mask's outermost pixels; those that are not to be exact have their sides shifted by chance."""
     exact = rng.random() <= mix.tight_boxes
-    box = tight_box(mask) if exact else jittered_box(mask, rng, mix.box_noise, mix.box_noise_px)
+    if exact:
+        box = tight_box(mask)
+    elif mix.box_shift == "outwards":
+        box = _widened(mask, rng, int(mix.box_noise_px))
+    else:
+        box = jittered_box(mask, rng, mix.box_noise, mix.box_noise_px)
     return PromptInput(torch.tensor([[box.x0, box.y0], [box.x1, box.y1]]), torch.tensor([2, 3]))
+
+
+def _widened(mask: Mask, rng: np.random.Generator, most_px: int) -> Box:
+    """The tight box with each side moved outwards by 0 to `most_px` pixels, within the image."""
+    box, (rows, columns) = tight_box(mask), mask.shape
+    left, up, right, down = (int(shift) for shift in rng.integers(most_px + 1, size=4))
+    x1, y1 = max(box.x1, min(columns - 1, box.x1 + right)), max(box.y1, min(rows - 1, box.y1 + down))
+    return Box(max(0, box.x0 - left), max(0, box.y0 - up), x1, y1)
 
 
 def click_prompt(mask: Mask, rng: np.random.Generator, mix: PromptMix) -> PromptInput:

@@ -29,7 +29,8 @@ class Stage:
         images: images in a step on images.
         rows: prompts answered for each image.
         boxes: share of first prompts that are boxes; the others are clicks.
-        corrections: rounds of correction clicks after the first answer, drawn from 0 to this number.
+        corrections: most rounds of correction clicks after the first answer on images (SAM 2: 7).
+        least_corrections: fewest; how many it is, is drawn between the two in each step (SAM 2: 7 too).
         clip_share: share of the steps that train on clips.
         clip_side: of the square frames of clips, in pixels.
         clips: clips in a step on clips.
@@ -44,6 +45,7 @@ class Stage:
     rows: int = 6
     boxes: float = 0.55
     corrections: int = 1
+    least_corrections: int = 0
     clip_share: float = 0.0
     clip_side: int = 128
     clips: int = 4
@@ -65,6 +67,8 @@ class LossWeights:
         focal_gamma: 0 makes the pixel loss a plain cross-entropy.
         focal_alpha: weight of pixels on the object; those beside it get the rest to 1. Left out, all weigh 1.
         iou_of_all: whether all candidates learn their IoU, or the best one alone.
+        dice_denominator: "plain" sums of both masks, smoothed by 1 (SAM 2); "squared" sums of their squares, smoothed
+            by 1e-5 (Milletari et al. 2016; MedSAM's release).
         reduction: "mean" over answers; "sum" over the answers of a clip (each frame, and each correction again),
             divided by the number of objects.
         stride_px: pixels of the network's input across a cell of the map on which masks are compared.
@@ -78,6 +82,7 @@ class LossWeights:
     focal_gamma: float = 0.0
     focal_alpha: float | None = None
     iou_of_all: bool = True
+    dice_denominator: Literal["plain", "squared"] = "plain"
     reduction: Literal["mean", "sum"] = "mean"
     stride_px: int = 2
 
@@ -90,6 +95,8 @@ class PromptMix:
         mask: share of the objects in clips that are first shown by their mask (SAM 2: one half).
         box_noise: largest shift of a box's corner, in parts of the box's side; below one half.
         box_noise_px: bound on that shift in pixels of the network's input.
+        box_shift: "either" way, drawn evenly up to both bounds (SAM 2); or "outwards", each side by whole pixels from 0
+            to `box_noise_px`, however small the box (MedSAM's release).
         tight_boxes: share of the boxes that are exact (SAM 2: none).
         centre_clicks: share of the clicks that sit in the middle of the largest error, the others anywhere in an error
             (SAM 2: none).
@@ -99,6 +106,7 @@ class PromptMix:
     mask: float = 0.15
     box_noise: float = 0.1
     box_noise_px: float = 20.0
+    box_shift: Literal["either", "outwards"] = "either"
     tight_boxes: float = 0.4
     centre_clicks: float = 0.5
     part_share: float = 0.15
@@ -114,7 +122,7 @@ class Corrections:
     Args:
         clicks: on each corrected frame, one after the other, each with the answer to those before fed back.
         initial: whether the initial prompted frames are corrected.
-        least: fewest other frames that are corrected; how many it is, is drawn from there up.
+        least: fewest other frames that are corrected; how many it is, is drawn from there up to what `most` leaves.
         most: most corrected frames, initial ones among them if they are.
         after_masks: whether the later frames of an object that was shown by its mask are corrected too.
         from_truth: share of the clicks that are drawn from the whole object, whatever was answered.
@@ -135,7 +143,9 @@ class Recipe:
     """A whole run.
 
     Args:
-        model: a name of `trocar models`, or "tiny-random".
+        model: a name of `trocar models`; or "tiny-random" or "tiny-sam", for tests.
+        input: how pixels become the network's input, if not as the model says: "stretched", "padded" or "min-max", see
+            `NetworkConfig`. The weights that are written say it too, so that it is done alike when they are used.
         weights: what the run begins with: "" for fresh weights, "published" for those that the model is published with,
             or the path of a weights file.
         seed: of the first weights and of every draw.
@@ -157,6 +167,7 @@ class Recipe:
     """
 
     model: str = "nano"
+    input: Literal["", "stretched", "padded", "min-max"] = ""
     weights: str = ""
     seed: int = 0
     steps: int = 1000

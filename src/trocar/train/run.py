@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 import cv2
 import torch
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from trocar.settings import to_toml
 from trocar.train.checkpoint import LAST
+from trocar.train.class_calibration import calibrate_file, write_calibrations
 from trocar.train.corpus import SCENES, open_corpus
 from trocar.train.corpus_report import use_table, write_use
 from trocar.train.distributed import Team, joined
@@ -24,6 +26,15 @@ from trocar.train.loop import Trainer
 from trocar.train.recipe import Recipe
 from trocar.train.render import render_scenes
 from trocar.train.validation import BEST, validation_clips
+
+
+class Stoppable(Protocol):
+    """A run that ends after the step that it is at once `stopping` is set."""
+
+    stopping: bool
+
+
+CLASSES = "classes.json"
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ def train(run: Run) -> Path | None:
         torch.set_num_threads(run.threads)
     with joined() as (team, device):
         trainer = _trainer(run, team, device)
-        with _ending_after_a_step(trainer):
+        with ending_after_a_step(trainer):
             trainer.run()
         if not trainer.done:
             raise KeyboardInterrupt
@@ -77,6 +88,8 @@ def train(run: Run) -> Path | None:
             return None
         export_weights(run.recipe, run.out, run.out / WEIGHTS)
         print(_summary(trainer))
+        if run.recipe.semantic.on:
+            print(_classes_calibrated(run))
     return run.out / (BEST if run.recipe.validation.dataset else WEIGHTS)
 
 
@@ -98,6 +111,24 @@ def _trainer(run: Run, team: Team, device: torch.device) -> Trainer:
     return trainer
 
 
+def _classes_calibrated(run: Run) -> str:
+    """Fit how sure the weights that were written say they are of classes, by all clips of the validation."""
+    settings = run.recipe.validation
+    if not settings.dataset:
+        return "classes are said as sure as they come: name validation data to fit their temperature"
+    clips = validation_clips(settings, run.recipe.sampling)
+    found = {name: calibrate_file(run.out / name, clips, settings.memory) for name in (BEST, WEIGHTS)}
+    write_calibrations(run.out / CLASSES, found, f"{settings.dataset} {settings.split}")
+    best = found[BEST]
+    if best.accuracy is None:
+        return f"validation on {settings.dataset} {settings.split} shows no object of a class that is learned"
+    return (
+        f"classes: {best.accuracy:.3f} of {best.answers} answers on {best.objects} validation objects right; with "
+        f"temperature {best.temperature:.3g} their calibration error is {best.error_after:.3f}, before "
+        f"{best.error_before:.3f}"
+    )
+
+
 def _reporter(team: Team) -> Callable[[str], None]:
     console = Console(stderr=True, quiet=not team.leads)
     return lambda message: console.print(message, markup=False)
@@ -111,7 +142,7 @@ def _summary(trainer: Trainer) -> str:
 
 
 @contextlib.contextmanager
-def _ending_after_a_step(trainer: Trainer) -> Iterator[None]:
+def ending_after_a_step(trainer: Stoppable) -> Iterator[None]:
     """Let Ctrl+C and a polite kill end the run with whole steps only, so that it can go on exactly."""
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,13 +12,18 @@ from torch import Tensor
 
 from trocar.model import Network, NetworkConfig, tiny_random
 from trocar.model.checkpoint import load_weights
+from trocar.model.config import tiny_drawn, tiny_sam
 from trocar.model.registry import MODELS, find_weights
 from trocar.train.equipment import equipped_network
 from trocar.train.parts import merge_parts, prepare_parts
 from trocar.train.recipe import Recipe
 
 PUBLISHED = "published"
-TINY_RANDOM = "tiny-random"
+TINY: dict[str, Callable[[str], NetworkConfig]] = {
+    "tiny-random": tiny_random,
+    "tiny-drawn": tiny_drawn,
+    "tiny-sam": tiny_sam,
+}
 
 
 def network_config(recipe: Recipe) -> NetworkConfig:
@@ -26,12 +32,12 @@ def network_config(recipe: Recipe) -> NetworkConfig:
     Raises:
         ValueError: there is no such model, or it cannot be trained as the recipe asks.
     """
-    if recipe.model == TINY_RANDOM:
-        config = tiny_random()
+    if recipe.model in TINY:
+        config = TINY[recipe.model](recipe.model)
     elif recipe.model in MODELS:
         config = MODELS[recipe.model].config
     else:
-        names = [*MODELS, TINY_RANDOM]
+        names = [*MODELS, *TINY]
         near = difflib.get_close_matches(recipe.model, names, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"model {recipe.model!r} cannot be trained: {hint}choose from {', '.join(names)}")
@@ -42,7 +48,7 @@ def network_config(recipe: Recipe) -> NetworkConfig:
             f"{recipe.model} is trained with dropout, whose draws threads would share by chance: set workers = 1 "
             "(engine.parts may be more, and torchrun starts more processes)"
         )
-    return config
+    return replace(config, input=recipe.input) if recipe.input else config
 
 
 def build_network(recipe: Recipe) -> Network:

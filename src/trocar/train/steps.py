@@ -118,7 +118,10 @@ Turn = tuple[ClipObject, int, PromptInput | None]  # an object, the place where 
 def clip_losses(
     network: Network, samples: Sequence[Sample], lesson: Lesson, rng: np.random.Generator
 ) -> dict[str, Tensor]:
-    """Losses of tracking, see the head of this file. All clips have equally many frames."""
+    """Losses of tracking, see the head of this file. All clips have equally many frames.
+
+    Where a mask shows every object on every frame nothing is answered, and there are no losses and no "reached".
+    """
     objects = _objects(network, samples, lesson, rng)
     features = network.encode_image(image_batch(samples).to(network.absent_pointer.device))
     run = _Run(network, features, lesson, rng, Tally(lesson.losses, lesson.ambiguity, len(objects)))
@@ -166,19 +169,22 @@ def _objects(network: Network, samples: Sequence[Sample], lesson: Lesson, rng: n
 def _places_to_correct(
     objects: Sequence[ClipObject], lesson: Lesson, rng: np.random.Generator
 ) -> dict[int, tuple[int, ...]]:
-    """Which of the tracked frames of each object get corrections, by their turn; of all objects the same, if any."""
+    """Which of the tracked frames of each object get corrections, by their turn.
+
+    Objects with equally many prompted frames get the same ones.
+    """
     clicks = lesson.clicks
     turns = min(len(one.rest) for one in objects)
     if not lesson.corrections or not turns:
         return {}
-    extra = int(rng.integers(min(clicks.least, clicks.most), clicks.most + 1))
+    rooms = {
+        one.track.object_id: max(0, clicks.most - (len(one.first) if clicks.initial else 0))
+        for one in objects
+        if clicks.after_masks or not one.shown_by_mask
+    }
+    extra = {room: int(rng.integers(min(clicks.least, room), room + 1)) for room in sorted(set(rooms.values()))}
     drawn = [int(turn) for turn in rng.permutation(turns)]
-    chosen = {}
-    for one in objects:
-        if clicks.after_masks or not one.shown_by_mask:
-            room = clicks.most - (len(one.first) if clicks.initial else 0)
-            chosen[one.track.object_id] = tuple(drawn[: max(0, min(extra, room))])
-    return chosen
+    return {number: tuple(drawn[: extra[room]]) for number, room in rooms.items()}
 
 
 @dataclass(eq=False)

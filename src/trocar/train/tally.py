@@ -69,7 +69,7 @@ class Tally:
             self._note("semantic", self.weights.semantic * semantic_loss(logits, target))
 
     def losses(self, always: Sequence[str] = ()) -> dict[str, Tensor]:
-        """Each loss, and "reached", the mean IoU of the best candidates.
+        """Each loss, and "reached", the mean IoU of the best candidates; these only of what was answered.
 
         Args:
             always: losses that are named, as 0, even where nothing was said about them.

@@ -19,7 +19,6 @@ from trocar.train.sampling import Sampling
 
 SCENES = "scenes"
 SCENE_SEED = 700_000_000  # the first seed; training and model cards draw others
-REPORTED = ("test", "held_out")
 BEST = "best.safetensors"
 
 
@@ -29,7 +28,7 @@ class Validation:
 
     Args:
         dataset: a name of `trocar datasets`, or "scenes" for rendered ones; "" for no validation.
-        split: of that data set, and not the one that results are reported on.
+        split: of that data set, and none that results are reported on (`trocar.datasets.dataset.Split.reported`).
         cases: how many, the first of the split.
         every: steps from one validation to the next; the last step is followed by one too.
         metric: "J&F" of objects prompted once with a box and tracked, or "box IoU" on single frames.
@@ -46,15 +45,21 @@ class Validation:
     def __post_init__(self) -> None:
         if self.dataset and min(self.cases, self.every) < 1:
             raise ValueError(f"validation: cases and every must be 1 or more, not {self.cases} and {self.every}")
-        if self.dataset and self.split in REPORTED:
+        if is_reported(self.dataset, self.split):
             raise ValueError(
-                f"validation.split {self.split!r} is what results are reported on, and the best weights are chosen by "
-                "validation: name another split"
+                f"validation.split {self.split!r} of {self.dataset} is what results are reported on, and the best "
+                "weights are chosen by validation: name another split"
             )
 
     def due(self, step: int, last: bool) -> bool:
         """Whether the weights are scored after so many steps."""
         return bool(self.dataset) and (last or step % self.every == 0)
+
+
+def is_reported(dataset: str, split: str) -> bool:
+    """Whether results are reported on a split of a data set; on rendered scenes for validation they never are."""
+    splits = load_dataset(dataset).splits if dataset in DATASETS else {}
+    return split in splits and splits[split].reported
 
 
 def validation_clips(settings: Validation, sampling: Sampling, own: slice = slice(None)) -> list[Clip]:
