@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ import torch
 from trocar.datasets import DATASETS, Dataset
 from trocar.memory import POLICIES, MemoryPolicy
 from trocar.memory.knobs import knob_values
+from trocar.memory.spelling import said_policy
 from trocar.model.network import Network
+from trocar.track.prompter import Prompter
 
 
 class UnknownName(ValueError):
@@ -64,6 +65,25 @@ def load_dataset(name: str) -> Dataset:
     return found
 
 
+def load_prompter(network: Network, classes: Sequence[str] = (), model: str = "nano-classes") -> Prompter:
+    """A class model as a session's prompter: it finds objects by the name of their class.
+
+    Args:
+        network: the one that the session tracks with, and that the class model was trained on.
+        classes: names of the classes to look for, see `trocar classes`; all of the model's where there are none.
+        model: a name of `trocar classes`, or the path of a class model's file.
+
+    Raises:
+        ValueError: no such model or class, it was trained on another network's features, or it was never calibrated.
+        FileNotFoundError: its file is not on this machine.
+    """
+    from trocar.classprompt.class_model import open_class_model
+    from trocar.classprompt.finder import ClassFinder
+    from trocar.classprompt.registry import find_class_model
+
+    return ClassFinder(open_class_model(find_class_model(model), network), network, classes)
+
+
 def best_device() -> str:
     """The fastest device that torch sees: "cuda", "mps" or "cpu"."""
     if torch.cuda.is_available():
@@ -90,31 +110,8 @@ def load_memory(spec: str = "recent", **options: Any) -> MemoryPolicy:
 
 def memory_settings(spec: str = "recent", **options: Any) -> dict[str, Any]:
     """What `load_memory` makes of the same: the policy's name under "policy", and the value of every knob."""
-    said = _memory_file(Path(spec)) if spec.endswith(".toml") else _memory_text(spec)
+    said = said_policy(spec)
     name = str(said.pop("policy"))
     if name not in POLICIES:
         raise UnknownName("memory policy", name, POLICIES)
     return {"policy": name, **knob_values(name, POLICIES[name], said | options)}
-
-
-def _memory_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: give a memory policy's name, or the path of a TOML file")
-    try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a TOML file: {error}") from error
-    if "policy" not in said:
-        raise ValueError(f'{path} names no memory policy: add a line like policy = "recent"')
-    return said
-
-
-def _memory_text(spec: str) -> dict[str, Any]:
-    name, _, rest = spec.partition(":")
-    said: dict[str, Any] = {"policy": name}
-    for pair in rest.split(",") if rest else []:
-        key, equals, value = (part.strip() for part in pair.partition("="))
-        if not key or not equals or key in said:
-            raise ValueError(f"memory {spec!r}: {pair!r} is not a new key=value; write NAME:key=value,key=value")
-        said[key] = value
-    return said

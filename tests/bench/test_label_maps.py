@@ -11,7 +11,8 @@ import torch
 from made_cases import made_case
 from PIL import Image
 
-from trocar.bench.label_maps import centroid, class_names, counts_of, initials, read_maps
+from trocar.bench.class_methods import centroid
+from trocar.bench.label_maps import class_names, counts_of, initials, read_maps
 from trocar.bench.protocol import Source
 from trocar.bench.protocols.endovis17 import EndoVis17, mean_of_folds
 from trocar.bench.protocols.endovis18 import EndoVis18

@@ -169,18 +169,6 @@ def test_corrected_frames_are_remembered_as_asked(watched: Watched, as_prompts: 
     assert [time for time, _ in after[3]].count(frame) == 1
 
 
-def test_the_mix_of_masks_boxes_and_clicks(watched: Watched) -> None:
-    net, rng, taught = network(), np.random.default_rng(0), lesson(prompts=PromptMix(mask=0.5), boxes=0.5)
-    pair = ClipPlan((0, 1))
-    for _ in range(60):
-        clip_losses(net, [sample(pair)] * 5, taught, rng)
-    kinds = [one[2] for call in watched.calls for one in call if one[2] != "track"]
-    assert len(kinds) == 600
-    assert kinds.count("mask") / 600 == pytest.approx(0.5, abs=0.07)
-    assert kinds.count("2 points") / 600 == pytest.approx(0.25, abs=0.06)
-    assert kinds.count("1 points") / 600 == pytest.approx(0.25, abs=0.06)
-
-
 def test_masks_are_their_own_answer() -> None:
     shown = ClipPlan((0, 1), (0, 1))
     assert clip_losses(network(), [sample(shown)], lesson(prompts=PromptMix(mask=1.0)), np.random.default_rng(0)) == {}

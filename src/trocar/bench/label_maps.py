@@ -1,24 +1,25 @@
 """What protocols of class maps have in common: EndoVis' instrument types, found frame by frame.
 
-A map of class numbers comes from a folder of predictions, or from a network that is told where each class of the frame
-is, and that means which classes there are: an oracle, as in SurgicalSAM's rows "GT Centroid" and "GT Bbox". The
-prompted masks are merged as SurgicalSAM merges its own (the highest predicted quality on top).
+A map of class numbers comes from a folder of predictions, or from a method of `class_methods.py`: oracles, a detector's
+boxes, tracked points, PerSAM, or class models. Masks are merged as SurgicalSAM merges its own (the highest predicted
+quality on top). A class model has a row of the table for each of its files, such as one a seed, and then one for their
+mean and one for their standard deviation.
 
-Left open by the papers: the centroid is the mean of a class's pixels, whether or not it is on one of them; a class in
-several pieces has one prompt; pixels without a truth are background in both maps.
+Left open by the papers: pixels without a truth are background in both maps.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trocar.bench.class_methods import Asked, MethodName, class_maps
 from trocar.bench.masklets import truth_of
 from trocar.bench.pictures import Shown, draw_shown
 from trocar.bench.protocol import Scored, Source, parse_sources
@@ -29,7 +30,6 @@ from trocar.formats.images import natural_key
 from trocar.formats.label_png import read_png
 from trocar.load import load_dataset
 from trocar.masks import FrameMasks, to_label_map
-from trocar.memory import NoMemory
 from trocar.metrics.endovis import (
     ClassCounts,
     challenge_iou,
@@ -37,15 +37,11 @@ from trocar.metrics.endovis import (
     count,
     iou,
     mean_class_iou,
-    merge_classes,
 )
 from trocar.metrics.score import Average
 from trocar.model.network import Network
-from trocar.prompts import Box, Point, tight_box
-from trocar.track.session import Session, SessionOptions
 
 Labels = NDArray[np.integer]
-Oracle = Literal["oracle box", "oracle centroid"]
 
 PIXELS = ("shared_px", "pred_px", "gt_px")
 """Metrics of the rows from which every figure is worked out: pixels of a class on a frame."""
@@ -57,17 +53,28 @@ class LabelMaps:
     """Settings of such a protocol.
 
     Args:
-        prompts: what the network is told of each class, a row of the table each.
+        prompts: methods of `class_methods.py`, a row of the table each.
         predictions: a folder to score instead: DATASET/CASE/*.png, a map for each annotated frame in the natural order
             of their names, with classes as the data set numbers them.
         image_size: side of the network's input in pixels; None for its own.
         subsets: the table's columns, SUBSET=DATASET/SPLIT each.
+        class_models: files of class models, {split} standing for the split that is scored.
+        detections: folder of a detector's boxes, DATASET/CASE.json each (COCO).
+        detector_score: boxes of a lower score are left out.
+        memory: the policy that tracks points.
+        references: where PerSAM gets a reference of each class, DATASET/SPLIT under the folder that TROCAR_DATA names,
+            {split} standing for the split that is scored.
     """
 
-    prompts: tuple[Oracle, ...] = ("oracle box", "oracle centroid")
+    prompts: tuple[MethodName, ...] = ("oracle box", "oracle centroid")
     predictions: str = ""
     image_size: int | None = None
     subsets: tuple[str, ...] = ()
+    class_models: tuple[str, ...] = ()
+    detections: str = ""
+    detector_score: float = 0.5
+    memory: str = "recent"
+    references: str = ""
 
     def sources(self) -> Sequence[Source]:
         """The subsets.
@@ -87,11 +94,7 @@ class LabelMaps:
         picture: NDArray[np.uint8] | None = None
         view = AnnotatedFrames(case.open(), case.annotated_frames)
         names = class_names(source.dataset)
-        for setting in ("predictions",) if self.predictions else self.prompts:
-            if self.predictions:
-                maps = read_maps(Path(self.predictions) / source.dataset / case.name, len(view))
-            else:
-                maps = self._prompted(network, view, case, setting)
+        for setting, maps in self._settings(network, view, case, source):
             counted: list[ClassCounts] = []
             worst, shown = math.inf, None
             for place, found in enumerate(maps):
@@ -106,22 +109,39 @@ class LabelMaps:
         quality = next((row.value for row in rows if row.metric in ("ChallengeIoU", "MeanIoU")), math.nan)
         return Scored(rows, quality, picture)
 
-    def _prompted(self, network: Network, view: AnnotatedFrames, case: Case, kind: str) -> Iterator[Labels]:
-        session = Session(network, view, NoMemory(), SessionOptions(image_size=self.image_size))
-        for place, frame in enumerate(view.frames):
-            true = {number: mask for number, mask in sorted(truth_of(case, frame).masks.items()) if mask.any()}
-            answers = []
-            for number, mask in true.items():
-                prompt: Box | Point = tight_box(mask) if kind == "oracle box" else centroid(mask)
-                answers.append(session.add(prompt, frame=place, object_id=number))
-                session.remove(number)
-            if not true:
-                yield np.zeros(view[place].image.shape[:2], np.uint8)
+    def _settings(
+        self, network: Network, view: AnnotatedFrames, case: Case, source: Source
+    ) -> Iterator[tuple[str, Iterable[Labels]]]:
+        """The table's rows and the maps of each."""
+        if self.predictions:
+            yield "predictions", read_maps(Path(self.predictions) / source.dataset / case.name, len(view))
+            return
+
+        def truths(place: int) -> dict[int, NDArray[np.bool_]]:
+            found = truth_of(case, view.frames[place]).masks
+            return {number: mask for number, mask in sorted(found.items()) if mask.any()}
+
+        asked = Asked(
+            network,
+            source.dataset,
+            class_names(source.dataset),
+            case.name,
+            self.image_size,
+            self.detections,
+            self.detector_score,
+            self.memory,
+            self.references.format(split=source.split),
+        )
+        for name in self.prompts:
+            if not name.startswith("class model"):
+                yield name, class_maps(name, asked, view, truths)
                 continue
-            masks = [answer.masks[number] for answer, number in zip(answers, true, strict=True)]
-            qualities = [answer.scores[number] for answer, number in zip(answers, true, strict=True)]
-            yield merge_classes(masks, list(true), qualities)
-        session.close()
+            if not self.class_models:
+                raise ValueError(f"the method {name!r} needs class models: name their files with class_models = ...")
+            for number, pattern in enumerate(self.class_models, start=1):
+                own = replace(asked, class_model=pattern.format(split=source.split))
+                which = f"{name} {number}" if len(self.class_models) > 1 else name
+                yield which, class_maps(name, own, view, truths)
 
     def rows(self, counts: ClassCounts, case: Case, source: Source, setting: str) -> list[Row]:
         """The figures of one case, and the pixels of every frame that has any."""
@@ -152,7 +172,22 @@ class LabelMaps:
         cells = []
         for subset in dict.fromkeys(row.subset for row in rows):
             cells += self.subset_cells([row for row in rows if row.subset == subset], subset)
-        return cells
+        return cells + self.over_models(cells)
+
+    def over_models(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Mean and standard deviation over the files of a class model, where there are several."""
+        count = len(self.class_models)
+        found: list[Cell] = []
+        for first in cells if count > 1 else ():
+            name = first.setting.removesuffix(" 1")
+            if name == first.setting or not name.startswith("class model"):
+                continue
+            settings = {f"{name} {number}" for number in range(1, count + 1)}
+            where = (first.subset, first.metric)
+            values = [one.value for one in cells if one.setting in settings and (one.subset, one.metric) == where]
+            for what, value in (("mean", np.mean(values)), ("sd", np.std(values, ddof=1))):
+                found.append(replace(first, setting=f"{name}, {what} of {count}", value=float(value)))
+        return found
 
     def subset_cells(self, rows: Sequence[Row], subset: str) -> list[Cell]:
         """The figures of rows as of one subset of this name."""
@@ -178,12 +213,6 @@ def class_names(dataset: str) -> list[str]:
 def initials(name: str) -> str:
     """A class's name as tables print it: "bipolar forceps" is BF, EndoVis 2017's other instruments are UP."""
     return "UP" if name == "other" else "".join(word[0] for word in name.replace("-", " ").split()).upper()
-
-
-def centroid(mask: NDArray[np.bool_]) -> Point:
-    """The mean of a mask's pixels as a click."""
-    rows, columns = np.nonzero(mask)
-    return Point(float(columns.mean()), float(rows.mean()))
 
 
 def truth_map(truth: FrameTruth, size: tuple[int, ...]) -> NDArray[np.int32]:

@@ -21,9 +21,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "convert": ("convert", "masks from one file format to another, refusing what would lose something"),
     "info": ("tables", "what a source is: frames, size, rate, spacing"),
     "models": ("tables", "the networks, their sizes, licences and where their weights come from"),
+    "classes": ("classes", "the class models and their classes; a class more from a few labelled frames"),
     "policies": ("tables", "the memory policies"),
     "formats": ("tables", "the file formats"),
     "datasets": ("datasets", "the data sets: what they are, and whether a folder holds one whole"),
+    "serve": ("serve", "annotate in a browser, 3D Slicer or Python, several users on one model"),
     "bench": ("bench", "run a published protocol, or measure speed and memory"),
     "train": ("train", "train a network by a recipe"),
 }

@@ -87,7 +87,10 @@ def described(options: argparse.Namespace) -> int:
         return 0
     said = facts | {
         "classes": ", ".join(f"{number} {name}" for number, name in found.classes.items()) or "as each case says",
-        "splits": "\n".join(f"{name}: {split.about}" for name, split in found.splits.items()),
+        "splits": "\n".join(
+            f"{name}: {split.about}{' (results are reported on it)' * split.reported}"
+            for name, split in found.splits.items()
+        ),
         "checksums": "\n".join(f"{name} {value}" for name, value in found.checksums.items()) or "none published",
     }
     print_table([said])

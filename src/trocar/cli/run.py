@@ -25,6 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from trocar.cli.class_prompts import class_prompter, found_objects
 from trocar.cli.volume import VolumeRequest, volume_run
 from trocar.formats import MaskOutput, write_run_record
 from trocar.frames import Frame, FrameSource
@@ -46,7 +47,7 @@ CLASSES = 3  # likeliest classes of an object that the record names
 @dataclass(frozen=True)
 class Request:
     """What a run is asked to do; a resumed run must ask for the same. `memory` is a spec of `load_memory`,
-    `opened` the keywords of `open_source`."""
+    `opened` the keywords of `open_source`, `classes` what is looked for by the class model of that name or file."""
 
     source: str
     model: str = "nano"
@@ -59,6 +60,8 @@ class Request:
     remove_specks_px: int = 0
     init_model: str | None = None
     volume: VolumeRequest | None = None
+    classes: list[str] | None = None
+    class_model: str | None = None
     snapshot_every: int = 32
     seed: int = 0
 
@@ -116,18 +119,20 @@ class Clock:
             self._classes.setdefault(name, []).append(chances)
 
     def classes(self, network: Network) -> dict[str, Any]:
-        """Each object's likeliest classes by their mean probability over the frames, and what they were learned from.
+        """Each object's likeliest classes by their mean probability over the frames, and what they were learned from;
+        the temperature is 1 where it was not fitted.
 
         Nothing for a network that says no classes.
         """
-        if network.config.semantic is None:
+        semantic = network.config.semantic
+        if semantic is None:
             return {}
         said = {}
         for name, frames in sorted(self._classes.items()):
             means = {one: sum(chances[one] for chances in frames) / len(frames) for one in frames[0]}
             likeliest = sorted(means, key=lambda one: -means[one])[:CLASSES]
             said[str(name)] = {one: round(means[one], 4) for one in likeliest}
-        return {"classes": said, "class_text": network.config.semantic.text}
+        return {"classes": said, "class_text": semantic.text, "class_temperature": semantic.temperature}
 
     def stop_loop(self) -> None:
         """All frames are tracked and written; overlays, volumes and documents follow."""
@@ -162,8 +167,8 @@ def run(
     """
     from trocar.load import load, load_memory, memory_settings
 
-    if not prompts and not (request.volume and request.volume.boxes):
-        raise ValueError("nothing is prompted: give --box, --point, --mask or --prompts")
+    if not prompts and not request.classes and not (request.volume and request.volume.boxes):
+        raise ValueError("nothing is prompted: give --box, --point, --mask, --class or --prompts")
     asked = {
         "request": asdict(request) | {"memory": memory_settings(request.memory)},
         "prompts": json.loads(prompts_to_json(prompts)),
@@ -197,7 +202,7 @@ def run(
             raise KeyboardInterrupt(done) from None
         finally:
             snapshots = session.disk_bytes / max(clock.frames, 1)
-            record |= clock.figures(timed.seconds) | clock.classes(network)
+            record |= clock.figures(timed.seconds) | clock.classes(network) | found_objects(session)
             record |= {
                 "peak_memory_mb": round(peak_memory_mb()),
                 "snapshot_bytes_per_frame": round(snapshots),
@@ -219,10 +224,12 @@ def _session(
     from trocar.track.session import Session, SessionOptions
 
     settings = StepSettings(non_overlap=request.non_overlap, seed=request.seed)
+    prompter = class_prompter(request, network) if request.classes else None
     if request.volume is not None:
         work = (settings, request.image_size, state)
         return volume_run(request.volume, request.opened["plane"], network, source, memory, work)
-    return Session(network, source, memory, SessionOptions(settings, request.image_size, request.snapshot_every, state))
+    options = SessionOptions(settings, request.image_size, request.snapshot_every, state)
+    return Session(network, source, memory, options, prompter=prompter)
 
 
 def _first_masks(

@@ -83,13 +83,18 @@ def _mask(name: str, frame: int, source: FrameSource, plane: str) -> NDArray[np.
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: check the name of the mask")
     if not hash_ and path.suffix.lower() in PICTURES:
-        return _picture(path)
+        return read_picture_mask(path)
     if hash_ and not number.isdecimal():
         raise ValueError(f"--mask {name!r}: after # comes the id of an object, not {number!r}")
     return _object_of(path, int(number) if hash_ else None, frame, source, plane)
 
 
-def _picture(path: Path) -> NDArray[np.bool_]:
+def read_picture_mask(path: Path) -> NDArray[np.bool_]:
+    """The mask in a picture, whose object is not 0.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it is no picture.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:

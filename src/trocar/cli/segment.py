@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from trocar.cli import volume
+from trocar.cli import class_prompts, volume
 from trocar.cli.image_set import (
     MEMORY,
     add_set_options,
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument("source", help="video, NIfTI volume, image, or folder of images")
     parser.set_defaults(run=segment)
     add_prompt_options(parser)
+    class_prompts.add_arguments(parser)
     parser.add_argument("--model", default="nano", help="see `trocar models`, or a weights file (nano)")
     parser.add_argument(
         "--memory",
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
         help=f"see `trocar policies`, or a TOML file with the same (recent; with --set {MEMORY})",
     )
     parser.add_argument("--init-model", metavar="NAME|FILE", help="another model, for the masks of prompted frames")
-    parser.add_argument("--direction", default="both", choices=("both", "forward", "backward"), help="(both)")
+    parser.add_argument("--direction", choices=("both", "forward", "backward"), help="(both; with --class forward)")
     parser.add_argument("--non-overlap", action="store_true", help="every pixel belongs to one object at most")
     parser.add_argument("--fill-holes", type=int, default=0, metavar="PX", help="fill holes of masks up to this area")
     parser.add_argument("--remove-specks", type=int, default=0, metavar="PX", help="drop pieces under this area")
@@ -63,13 +64,15 @@ def segment(options: argparse.Namespace) -> int:
         model=options.model,
         memory=options.memory or (MEMORY if options.image_set else "recent"),
         opened=opened | ({"image_set": True, "templates": options.templates} if options.image_set else {}),
-        direction=options.direction,
+        direction=options.direction or ("forward" if options.classes else "both"),
         non_overlap=options.non_overlap,
         image_size=options.image_size,
         fill_holes_px=options.fill_holes,
         remove_specks_px=options.remove_specks,
         init_model=options.init_model,
         volume=asked,
+        classes=options.classes,
+        class_model=class_prompts.class_model(options),
     )
     record = run(request, source, prompts, Output(out, tuple(options.formats), options.resume), options.device)
     if isinstance(source, ImageSet):
@@ -84,6 +87,8 @@ def segment(options: argparse.Namespace) -> int:
         f"finish {seconds['finish']:.1f} s), "
         f"peak memory {record['peak_memory_mb']} MB"
     )
+    for line in class_prompts.said_found(record):
+        print(line)
     for path_written in record["outputs"]:
         print(path_written)
     return 0

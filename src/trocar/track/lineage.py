@@ -73,6 +73,14 @@ class Lineage:
         if lag is not None and len(self.stages) > lag:
             self._settle(len(self.stages) - 1 - lag)
 
+    def amend(self, frame: int, entry: MemoryEntry) -> None:
+        """Show something else on a frame that waits, or on one before the object's first frame."""
+        for index, stage in enumerate(self.stages):
+            if stage.frame == frame:
+                self.stages[index] = replace(stage, entries=(entry,) * len(stage.entries))
+                return
+        self.note(frame, [Record(entry)], lag=0)
+
     def take(self) -> MemoryEntry:
         """Hand the oldest frame's entry out; if it is not settled, the best hypothesis decides all frames."""
         if not self.settled:

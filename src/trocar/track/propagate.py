@@ -48,7 +48,7 @@ def step(network: Network, features: ImageFeatures, tasks: Sequence[Task], setti
     Tracked entries go to the track's memory; the answer to a prompt is stored in `track.prompted` and reaches the
     memory when its driver says so (`Track.tell`).
     """
-    rows = [Row(task, plan) for task in tasks for plan in _plans(task, features, settings.seed)]
+    rows = [Row(task, plan) for task in tasks for plan in read_plans(task, features, settings.seed)]
     fused, classes = attend_rows(network, features, rows)
     decoded = decode_rows(network, features, fused, rows, settings.stability_fallback)
     survivors = choose_rows(rows, fused, decoded, classes)
@@ -68,7 +68,8 @@ def step(network: Network, features: ImageFeatures, tasks: Sequence[Task], setti
     return outcomes
 
 
-def _plans(task: Task, features: ImageFeatures, seed: int) -> list[ReadPlan]:
+def read_plans(task: Task, features: ImageFeatures, seed: int) -> list[ReadPlan]:
+    """What the task's policy wants to read: a plan for each of its hypotheses, one where there is a prompt."""
     if not task.use_memory:
         return [ReadPlan()]
     visit, track = task.visit, task.track

@@ -22,13 +22,16 @@ from trocar.memory.self_sorting import SelfSorting
 from trocar.model.network import Network
 from trocar.model.tensors import ImageFeatures
 from trocar.prompts import Prompt, check_prompt
-from trocar.track.entries import StepSettings, suppress_overlap
+from trocar.track.entries import StepSettings
 from trocar.track.features import Features, input_of
+from trocar.track.finding import Finding, Found
 from trocar.track.lineage import Lineage
 from trocar.track.order import SIGNS, Direction, Pass
 from trocar.track.prompt_input import prompt_input
+from trocar.track.prompter import Credibility, Prompter
 from trocar.track.propagate import Outcome, propagate, step
 from trocar.track.rows import Task
+from trocar.track.shown import Work, frame_masks
 from trocar.track.snapshots import Snapshot, Snapshots
 from trocar.track.track import FramePrompt, Track, settled_frames
 
@@ -42,12 +45,14 @@ class SessionOptions:
         image_size: side of the network's square input in pixels; None for the network's own.
         snapshot_every: visits between snapshots; a correction replays at most this many frames.
         snapshot_folder: where snapshots are kept; None for a temporary folder that goes with the session.
+        credibility: when a prompter is believed.
     """
 
     step: StepSettings = field(default_factory=StepSettings)
     image_size: int | None = None
     snapshot_every: int = 32
     snapshot_folder: Path | None = None
+    credibility: Credibility = field(default_factory=Credibility)
 
 
 class Session:
@@ -61,6 +66,7 @@ class Session:
             remember none.
         options: see `SessionOptions`.
         features: gives the image features of a frame, for sessions that share them; by default each has its own.
+        prompter: looks for objects by their class, see `trocar.load_prompter`; None where the user alone prompts.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class Session:
         memory: MemoryPolicy | None = None,
         options: SessionOptions | None = None,
         features: Callable[[int], ImageFeatures] | None = None,
+        prompter: Prompter | None = None,
     ) -> None:
         self.source = source
         self.tracks: dict[int, Track] = {}
@@ -82,7 +89,14 @@ class Session:
         self._memory = by_default if memory is None else memory
         self._input = input_of(network.config, self.options.image_size)
         self._device = next(network.parameters()).device
-        self._features = features or Features(network, source, self._input.side)
+        rules = self.options.credibility
+        rules = replace(rules, frames=min(rules.frames, len(source)))  # a single picture is seen once
+        keep = 2 if prompter is None else rules.frames + 1
+        self._features = features or Features(network, source, self._input.side, keep)
+        self._work = Work(self._network, source, self._features, self._input, self.options.step, self._memory)
+        self._finding = None if prompter is None else Finding(prompter, rules, self._work)
+        if prompter is not None and not self._ordered:
+            raise ValueError(f"the frames of {source.name} do not follow one another: look for classes in a video")
         self._edits: list[tuple[int, int, Track | None]] = []  # (object, frame, the track as it was before)
         folder = self.options.snapshot_folder
         self._temporary = tempfile.TemporaryDirectory(prefix="trocar-") if folder is None else None
@@ -153,8 +167,10 @@ class Session:
         Raises:
             ValueError: there are no prompts, or `start` or `stop` lies outside the source.
         """
-        if not self.tracks:
+        if not self.tracks and self._finding is None:
             raise ValueError("there is nothing to track: add a prompt first")
+        if self._finding is not None and direction == "both":
+            raise ValueError("classes are looked for in one direction: choose forward or backward")
         length = len(self.source)
         for name, frame in (("start", start), ("stop", stop)):
             if frame is not None and not 0 <= frame < length:
@@ -166,6 +182,17 @@ class Session:
             self.snapshots.adopt()
             passes = [self._rest(one) for one in passes]
         return Propagation(self, [(one, start is None and one.is_whole) for one in passes if len(one)])
+
+    @property
+    def found(self) -> dict[int, Found]:
+        """The objects that the prompter has found so far, by id."""
+        known = {} if self._finding is None else self._finding.found
+        return {name: one for name, one in known.items() if name in self.tracks}
+
+    @property
+    def looks_for(self) -> tuple[str, ...] | None:
+        """The classes that the prompter looks for; None where there is no prompter."""
+        return None if self._finding is None else tuple(self._finding.prompter.classes)
 
     @property
     def disk_bytes(self) -> int:
@@ -187,9 +214,11 @@ class Session:
         if direction == "both":
             back = replace(self._stretch("backward", max(firsts) - 1, 0), unprompted_side=True)
             return [self._stretch("forward", min(firsts), end), back]
+        lasts = [max(track.prompted) for track in self.tracks.values()]
+        if self._finding is not None:  # what is found may be anywhere
+            firsts, lasts = [0], [end]
         if direction == "forward":
             return [self._stretch("forward", min(firsts) if start is None else start, end if stop is None else stop)]
-        lasts = [max(track.prompted) for track in self.tracks.values()]
         return [self._stretch("backward", max(lasts) if start is None else start, stop or 0)]
 
     def _stretch(self, direction: Direction, start: int, stop: int) -> Pass:
@@ -207,7 +236,8 @@ class Session:
         """How many frames before a resumed pass still wait for their masks."""
         kept = None if stretch.is_whole else self.snapshots.before(stretch.direction, stretch.start)
         states = [state for name, state in kept.states.items() if name in self.tracks] if kept else []
-        return max((len(state["lineage"]) for state in states), default=0)
+        waiting = kept.found["waiting"] if kept and kept.found else 0
+        return max((len(state["lineage"]) for state in states), default=waiting)
 
     def _run_pass(self, stretch: Pass, anew: bool) -> Iterator[FrameMasks]:
         """One pass: restore what precedes it, replay up to its start, then track and keep snapshots."""
@@ -215,10 +245,12 @@ class Session:
         kept = None if anew else self.snapshots.before(direction, stretch.start)
         if anew:
             self.snapshots.clear(direction)
+        if self._finding is not None:
+            self._finding.begin(self.tracks, kept and kept.found, adopt=not stretch.is_whole)
         for track in self.tracks.values():
             self._restore(track, kept, stretch)
         if kept is None:
-            self.snapshots.write(direction, stretch.start - sign, self.tracks)
+            self._keep(direction, stretch.start - sign, 0)
         else:
             replay = replace(stretch, start=kept.frame + sign, stop=stretch.start - sign)
             for _ in self._loop(self.tracks, replay):
@@ -227,33 +259,50 @@ class Session:
 
     def _track(self, stretch: Pass) -> Iterator[FrameMasks]:
         """Visit the frames of a pass, hand masks out as soon as they are settled, and keep snapshots."""
+        sign = stretch.sign
         lineages = [track.lineage for track in self.tracks.values()]
         if stretch.is_whole:  # what lies before was handed out by an earlier pass
             for lineage in lineages:
                 lineage.clear()
-        held = [lineage.stages[0].frame for lineage in lineages if lineage.stages]
-        oldest = min(held, key=lambda frame: frame * stretch.sign, default=stretch.start)
-        waiting = deque(range(oldest, stretch.start, stretch.sign))
+        firsts = [lineage.stages[0].frame for lineage in lineages if lineage.stages]
+        held = 0 if self._finding is None else self._finding.waiting
+        oldest = min([*firsts, stretch.start - held * sign], key=lambda frame: frame * sign)
+        waiting = deque(range(oldest, stretch.start, sign))
         lag = self._memory.spec.lag
+        newest = stretch.start - sign
         for frame, outcomes in self._loop(self.tracks, stretch):
+            if (frame - newest) * sign <= 0:  # of an object that was found, before it was believed
+                if frame in waiting:
+                    for outcome in outcomes:
+                        self.tracks[outcome.object_id].lineage.amend(frame, outcome.entry)
+                continue
+            newest = frame
             waiting.append(frame)
             for outcome in outcomes:
                 self.tracks[outcome.object_id].lineage.note(frame, outcome.records, lag)
             yield from self._hand_out(waiting, stretch, final=frame == stretch.stop)
             # Only after its masks have been taken: whoever goes on from a snapshot never misses a frame.
             if (abs(frame - stretch.start) + 1) % self.options.snapshot_every == 0 or frame == stretch.stop:
-                self.snapshots.write(stretch.direction, frame, self.tracks)
+                self._keep(stretch.direction, frame, len(waiting))
 
     def _hand_out(self, waiting: deque[int], stretch: Pass, final: bool) -> Iterator[FrameMasks]:
         """The masks of the frames that are settled for all objects, in the order of the pass."""
-        for frame, found in settled_frames(self.tracks, waiting, final):
+        held = 0 if self._finding is None else self._finding.held
+        for frame, found in settled_frames(self.tracks, waiting, final, held):
             # A frame may have been prompted while it waited.
             prompted = {name: self.tracks[name].prompted for name in found}
             answers = {name: known[frame] for name, known in prompted.items() if frame in known}
             yield replace(self._frame_masks(frame, found | answers), adds=stretch.unprompted_side)
 
     def _loop(self, tracks: dict[int, Track], stretch: Pass) -> Iterator[tuple[int, list[Outcome]]]:
+        if self._finding is not None:
+            return self._finding.follow(tracks, stretch)
         return propagate(self._network, self._features, tracks, stretch, self.options.step)
+
+    def _keep(self, direction: Direction, frame: int, waiting: int) -> None:
+        """Write a snapshot; `waiting` frames up to it have not been handed out."""
+        found = None if self._finding is None else self._finding.state(self.tracks, waiting)
+        self.snapshots.write(direction, frame, self.tracks, found)
 
     def _restore(self, track: Track, kept: Snapshot | None, stretch: Pass) -> None:
         if kept is not None and track.object_id in kept.states:
@@ -282,48 +331,48 @@ class Session:
         for direction, sign in SIGNS.items():
             reached = self.snapshots.last(direction)
             kept = self.snapshots.before(direction, frame)
-            if reached is None or kept is None or (reached - frame) * sign < 0 or track.object_id not in kept.states:
+            if reached is None or kept is None or (reached - frame) * sign < 0:
+                continue
+            if self._finding is None and track.object_id not in kept.states:
                 continue
             shadow = track.fork()
             shadow.prompted.pop(frame, None)
             if not shadow.prompted:
                 continue
-            shadow.restore(copy.deepcopy(self._memory), kept.states[track.object_id])
-            memory = shadow.fork()
             again = self._stretch(direction, kept.frame + sign, frame)
-            for at, outcomes in self._loop({track.object_id: shadow}, again):
+            self._restore(shadow, kept, again)
+            memory = shadow.fork()
+            for at, outcomes in self._replayed(shadow, kept, again):
+                mine = [one.entry for one in outcomes if one.object_id == track.object_id]
                 if at != frame:
                     memory = shadow.fork()
-                elif outcomes:
-                    entry = outcomes[0].entry
-                    return (entry.logits if entry.present else None), memory
+                elif mine:
+                    return (mine[0].logits if mine[0].present else None), memory
         return None, None
 
-    def _frame_masks(self, frame: int, entries: dict[int, MemoryEntry]) -> FrameMasks:
-        if not entries:
-            return FrameMasks(frame, {})
-        logits = torch.stack([entry.logits for entry in entries.values()]).float()
-        size = geometry_of(self.source, frame).size
-        large = self._input.to_frame(logits, size)
-        if self.options.step.non_overlap:
-            large = suppress_overlap(large)
-        masks = dict(zip(entries, (large > 0).cpu().numpy(), strict=True))
-        if not self.options.step.non_overlap:
-            # A mask prompt is the answer to the pixel, whatever the network's resolution.
-            exact = {name: self.tracks[name].prompts.get(frame) for name in masks}
-            masks |= {name: said.mask for name, said in exact.items() if said is not None and said.mask is not None}
-        scores = {name: min(max(entry.iou, 0.0), 1.0) if entry.present else 0.0 for name, entry in entries.items()}
-        prompted = frozenset(name for name, entry in entries.items() if entry.role == "prompted")
-        classes = {name: self._classes(entry) for name, entry in entries.items() if entry.class_logits is not None}
-        return FrameMasks(frame, masks, scores, prompted, classes=classes)
+    def _replayed(self, shadow: Track, kept: Snapshot, again: Pass) -> Iterator[tuple[int, list[Outcome]]]:
+        """Track an object anew from a snapshot, beside the session: alone, or with all that a prompter weighs."""
+        if self._finding is None:
+            yield from self._loop({shadow.object_id: shadow}, again)
+            return
+        tracks = {name: one.fork() for name, one in self.tracks.items()} | {shadow.object_id: shadow}
+        finding = self._finding.fork()
+        finding.begin(tracks, kept.found)
+        for one in tracks.values():
+            if one is not shadow:
+                self._restore(one, kept, again)
+        newest = again.start - again.sign
+        for frame, outcomes in finding.follow(tracks, again):
+            if (frame - newest) * again.sign > 0:
+                newest = frame
+                yield frame, outcomes
 
-    def _classes(self, entry: MemoryEntry) -> dict[str, float]:
-        """The probability of each class that the network's semantic head knows."""
-        semantic = self._network.config.semantic
-        assert semantic is not None
-        assert entry.class_logits is not None
-        chances = (entry.class_logits.float() / semantic.temperature).softmax(0).tolist()
-        return dict(zip(semantic.names, chances, strict=True))
+    def _frame_masks(self, frame: int, entries: dict[int, MemoryEntry]) -> FrameMasks:
+        said = {name: self.tracks[name].prompts.get(frame) for name in entries}
+        exact = {name: one.mask for name, one in said.items() if one is not None and one.mask is not None}
+        made = frame_masks(self._work, frame, entries, exact)
+        named = {name: {one.name: one.presence} for name, one in self.found.items() if name in entries}
+        return replace(made, classes={**named, **made.classes})
 
 
 class Propagation(Iterator[FrameMasks]):

@@ -17,12 +17,15 @@ import torch
 from trocar.track.order import SIGNS, Direction
 from trocar.track.track import Track
 
+FOUND = "found"  # beside the objects' ids
+
 
 class Snapshot(NamedTuple):
-    """The last frame visited, and the tracks' states by object id."""
+    """The last frame visited, the tracks' states by object id, and what a prompter has found, if there is one."""
 
     frame: int
     states: dict[int, dict[str, Any]]
+    found: dict[str, Any] | None = None
 
 
 class Snapshots:
@@ -44,13 +47,16 @@ class Snapshots:
             if match := re.fullmatch(r"(forward|backward)-(\d+)\.pt", path.name):
                 self._frames["forward" if match[1] == "forward" else "backward"].add(int(match[2]) - 1)
 
-    def write(self, direction: Direction, frame: int, tracks: Mapping[int, Track]) -> None:
+    def write(
+        self, direction: Direction, frame: int, tracks: Mapping[int, Track], found: dict[str, Any] | None = None
+    ) -> None:
         """Keep the state after `frame`; whole or not at all."""
         path = self._path(direction, frame)
         part = path.with_suffix(".part")
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            torch.save({name: track.state() for name, track in tracks.items()}, part)
+            states: dict[Any, Any] = {name: track.state() for name, track in tracks.items()}
+            torch.save(states if found is None else {**states, FOUND: found}, part)
             os.replace(part, path)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             part.unlink(missing_ok=True)
@@ -65,7 +71,7 @@ class Snapshots:
             return None
         at = sign * max(sign * one for one in earlier)
         states = torch.load(self._path(direction, at), weights_only=True, map_location=self._device)
-        return Snapshot(at, states)
+        return Snapshot(at, states, states.pop(FOUND, None))
 
     def last(self, direction: Direction) -> int | None:
         """The frame that a pass has reached, as far as snapshots tell; None where there is none."""

@@ -116,9 +116,9 @@ class Track:
         """The memory as plain data and tensors, for a snapshot."""
         return {
             "policy": copy.deepcopy(vars(self.policy)),
-            "entries": [_entry_state(entry) for entry in self.entries.values()],
+            "entries": [entry_state(entry) for entry in self.entries.values()],
             "lineage": [
-                (stage.frame, [_entry_state(entry) for entry in stage.entries], stage.parents)
+                (stage.frame, [entry_state(entry) for entry in stage.entries], stage.parents)
                 for stage in self.lineage.stages
             ],
         }
@@ -136,7 +136,7 @@ class Track:
 
 
 def settled_frames(
-    tracks: Mapping[int, Track], waiting: deque[int], final: bool
+    tracks: Mapping[int, Track], waiting: deque[int], final: bool, held: int = 0
 ) -> Iterator[tuple[int, dict[int, MemoryEntry]]]:
     """The frames that are settled for all objects, in the order of the pass, with their entries by object.
 
@@ -144,15 +144,17 @@ def settled_frames(
         tracks: objects may come and go while frames are taken.
         waiting: frames visited whose masks have not been handed out; those that are get removed.
         final: whether the pass is over, which settles everything.
+        held: how many of the newest frames wait in any case.
     """
-    while waiting:
+    while len(waiting) > (0 if final else held):
         owners = [track for _, track in sorted(tracks.items()) if track.lineage.oldest == waiting[0]]
         if not final and any(not track.lineage.settled for track in owners):
             return
         yield waiting.popleft(), {track.object_id: track.lineage.take() for track in owners}
 
 
-def _entry_state(entry: MemoryEntry) -> dict[str, Any]:
+def entry_state(entry: MemoryEntry) -> dict[str, Any]:
+    """An entry as plain data and tensors."""
     # Entries of one frame are views of one batch; a copy keeps a snapshot from holding its neighbours too.
     return {
         part.name: value.clone() if isinstance(value := getattr(entry, part.name), Tensor) else value

@@ -24,18 +24,20 @@ class EndoVis17(LabelMaps):
 
     Args:
         subsets: the folds, SUBSET=DATASET/SPLIT each.
-        prompts, predictions, image_size: as in `LabelMaps`.
+        prompts and the others: as in `LabelMaps`.
     """
 
     title: ClassVar[str] = "EndoVis 2017 instrument types, four folds"
     published: ClassVar[tuple[tuple[str, str], ...]] = (("SurgicalSAM", "2"),)
 
     subsets: tuple[str, ...] = tuple(f"fold {number}=endovis17/fold{number}" for number in range(4))
+    references: str = "endovis17/{split}_train"
 
     def cells(self, rows: Sequence[Row]) -> list[Cell]:
         """The folds, their mean, and all frames as one."""
         folds = super().cells(rows)
-        return [*folds, *mean_of_folds(folds, "EndoVis2017"), *self.subset_cells(rows, "pooled")]
+        pooled = self.subset_cells(rows, "pooled")
+        return [*folds, *mean_of_folds(folds, "EndoVis2017"), *pooled, *self.over_models(pooled)]
 
 
 def mean_of_folds(folds: Sequence[Cell], name: str) -> list[Cell]:

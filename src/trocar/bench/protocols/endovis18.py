@@ -14,13 +14,14 @@ class EndoVis18(LabelMaps):
 
     Args:
         subsets: SUBSET=DATASET/SPLIT each.
-        prompts, predictions, image_size: as in `LabelMaps`.
+        prompts and the others: as in `LabelMaps`.
     """
 
     title: ClassVar[str] = "EndoVis 2018 instrument types"
     published: ClassVar[tuple[tuple[str, str], ...]] = (("SurgicalSAM", "1"),)
 
     subsets: tuple[str, ...] = ("EndoVis2018=endovis18-instruments/val",)
+    references: str = "endovis18-instruments/train"
 
 
 PROTOCOL = EndoVis18

@@ -1,8 +1,9 @@
 """EndoVis across data sets (SurgicalSAM, table 4): trained on one year, scored on the other.
 
 Only the four classes that both years have in the paper's table are scored, and their plain mean; pixels of other
-classes are background. What was trained on the other year is scored from its predictions; the oracle prompts, which
-learn from neither year, stand beside it.
+classes are background. What was trained on the other year is scored from its predictions or as a class model, {split}
+in whose file's name is "train" for 2018 to 2017 and "val" for 2017 to 2018; the oracle prompts, which learn from
+neither year, stand beside it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class EndoVisCross(LabelMaps):
     Args:
         subsets: SUBSET=DATASET/SPLIT each.
         classes: initials of the classes that count.
-        prompts, predictions, image_size: as in `LabelMaps`.
+        prompts and the others: as in `LabelMaps`.
     """
 
     title: ClassVar[str] = "EndoVis across data sets"

@@ -1,0 +1,298 @@
+"""Training class prompts (SurgicalSAM): head and mask decoder learn, on features that are encoded once; all else stays.
+
+It stops after any step and goes on exactly: what a step sees follows from the seed, the epoch and the step alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+from torch import Tensor
+
+from trocar.classprompt.contrast import class_embeddings, contrast_loss
+from trocar.model.network import Network
+from trocar.settings import to_toml
+from trocar.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
+from trocar.train.class_prompt_data import Sample
+from trocar.train.class_prompt_losses import Asked, answer_losses
+from trocar.train.class_prompt_pictures import NO_TRUTH
+from trocar.train.class_prompt_recipe import ClassPromptRecipe
+from trocar.train.class_prompt_score import class_scores
+from trocar.train.class_prompt_start import Corpus, class_numbers, first_model, frozen_network, open_pictures
+from trocar.train.journal import Journal, peak_memory_gb
+from trocar.train.run import ending_after_a_step
+
+WEIGHTS, BEST = "classes.safetensors", "best.safetensors"
+LOG_STEPS = 20
+
+
+@dataclass(frozen=True)
+class ClassRun:
+    """What is trained, and where.
+
+    Args:
+        recipe: all settings.
+        data: folder for what is made from data: cached features and samples.
+        out: folder for checkpoints, log, the recipe as used and the weights.
+        resume: go on from the last checkpoint in `out`.
+        threads: to compute with; 0 leaves it to PyTorch.
+        quiet: show no progress.
+    """
+
+    recipe: ClassPromptRecipe
+    data: Path
+    out: Path
+    resume: bool = False
+    threads: int = 0
+    quiet: bool = False
+
+
+class ClassPromptTrainer:
+    """One run of a recipe.
+
+    Args:
+        recipe: all settings.
+        network: frozen.
+        corpus: prepared pictures.
+        out: folder for log and checkpoints.
+        quiet: show no progress.
+
+    Setting `stopping` ends a run after the step that it is at.
+    """
+
+    def __init__(
+        self, recipe: ClassPromptRecipe, network: Network, corpus: Corpus, out: Path, quiet: bool = False
+    ) -> None:
+        self.recipe, self.network, self.corpus, self.out, self.quiet = recipe, network, corpus, out, quiet
+        self.model = first_model(recipe, network, corpus.learned)
+        self.parameters = [one for one in self.model.parameters() if one.requires_grad]
+        self.optimiser = torch.optim.Adam(self.parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.device = self.parameters[0].device
+        names = corpus.learned.shots.names
+        self._general = frozenset(names.index(name) for name in recipe.data.general if name in names)
+        self._samples = {
+            version: corpus.learned.samples(version)
+            for version in {recipe.version_at(epoch) for epoch in range(recipe.epochs)}
+        }
+        self._starts = np.cumsum([0, *(self.steps_in(epoch) for epoch in range(recipe.epochs))]).tolist()
+        self.step, self.seconds = 0, 0.0
+        self.best: float | None = None
+        self.stopping = False
+        out.mkdir(parents=True, exist_ok=True)
+        self.journal = Journal(out)
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return int(self._starts[-1])
+
+    @property
+    def done(self) -> bool:
+        return self.step >= self.steps
+
+    def steps_in(self, epoch: int) -> int:
+        """How many batches an epoch has; the last may be smaller."""
+        return math.ceil(len(self._samples[self.recipe.version_at(epoch)]) / self.recipe.batch)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint.
+
+        Raises:
+            FileNotFoundError, ValueError: there is none, or it is of another model.
+        """
+        state = read_checkpoint(self.out / LAST)
+        try:
+            self.model.load_state_dict(state.network)
+            self.optimiser.load_state_dict(state.optimiser)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{self.out / LAST} is not a checkpoint of this recipe ({str(error).splitlines()[0]}): give the recipe "
+                "that it was made with, or start without --resume"
+            ) from error
+        self.step, self.seconds, self.best = state.step, state.seconds, state.best
+        self.journal.values = state.noted
+
+    def run(self) -> None:
+        """Train until the end, or until `stopping` is set; then a checkpoint of the last whole step is written."""
+        columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+        self.journal.begin(self.step)
+        saved = self.seconds
+        try:
+            with Progress(*columns, disable=self.quiet) as bar:
+                task = bar.add_task("train", total=self.steps, completed=self.step, note="")
+                while not (self.done or self.stopping):
+                    begun = time.monotonic()
+                    losses = self.learn()
+                    self.seconds += time.monotonic() - begun
+                    self.journal.add(losses, self.recipe.batch, clips=False)
+                    if self.step % LOG_STEPS == 0 or self.done:
+                        state = {"epoch": self.epoch, "seconds": round(self.seconds, 1)}
+                        line = self.journal.close_line(self.step, state, self.device)
+                        note = f"IoU {line['reached']:.3f}  {line['samples_per_s']:.1f} samples/s"
+                        bar.update(task, completed=self.step, note=note)
+                    if self._due():
+                        self.validate()
+                        saved = self._save()
+                    elif self.seconds - saved > self.recipe.save_seconds:
+                        saved = self._save()
+        finally:
+            self._save()
+            self.journal.close()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next step belongs to, or the number of epochs at the end."""
+        return int(np.searchsorted(self._starts, self.step, side="right")) - 1
+
+    def _due(self) -> bool:
+        """Whether an epoch has just ended whose weights are scored."""
+        ended = self.step == self._starts[self.epoch]
+        return self.corpus.inner is not None and ended and (self.done or self.epoch % self.recipe.selection.every == 0)
+
+    def learn(self) -> dict[str, float]:
+        """One optimiser step; returns its losses."""
+        recipe = self.recipe
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * _share(recipe.final_share, self.step / self.steps)
+        own = self.batch()
+        rng = np.random.default_rng((recipe.seed, self.step, 1))
+        absent = self._absent(own, rng)
+        pictures = sorted({sample.picture for sample in own})
+        features, labels = self.corpus.learned.features(pictures), self.corpus.learned.labels(pictures)
+        place = {picture: row for row, picture in enumerate(pictures)}
+        asked = [*own, *absent]
+        frame = torch.tensor([place[sample.picture] for sample in asked], device=self.device)
+        classes = class_numbers(asked).to(self.device)
+        answers = self.model.answer(self.network, features, classes, frame)
+        masks = labels[frame] == classes[:, None, None] + 1
+        losses = answer_losses(answers, Asked(masks, labels[frame] != NO_TRUTH), recipe.losses)
+        reached = losses.pop("reached")
+        if recipe.losses.contrast and self.model.config.contrast != "none":
+            rows = frame[: len(own)]
+            embeddings = class_embeddings(features.stride16.float()[rows], masks[: len(own)])
+            losses["contrast"] = recipe.losses.contrast * self._contrast(embeddings, classes[: len(own)])
+        total = torch.stack(list(losses.values())).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimiser.step()
+        self.step += 1
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        return {**values, "total": float(total.detach()), "reached": float(reached)}
+
+    def _contrast(self, embeddings: Tensor, classes: Tensor) -> Tensor:
+        config = self.model.config
+        scaled = embeddings * config.scale  # as similarities are
+        return contrast_loss(config.contrast, self.model.head.prototypes, scaled, classes, config.temperature)
+
+    def batch(self) -> list[Sample]:
+        """The samples of the next step."""
+        epoch = self.epoch
+        samples = self._samples[self.recipe.version_at(epoch)]
+        order = np.random.default_rng((self.recipe.seed, epoch)).permutation(len(samples))
+        at = (self.step - self._starts[epoch]) * self.recipe.batch
+        return [samples[place] for place in order[at : at + self.recipe.batch]]
+
+    def _absent(self, own: Sequence[Sample], rng: np.random.Generator) -> list[Sample]:
+        """Rows that ask for what their picture does not show, of a part of the batch's samples."""
+        found = []
+        for sample in own:
+            if rng.random() < self.recipe.absent:
+                classes = self.corpus.learned.absent(sample.picture, self._general)
+                if classes:
+                    found.append(Sample(sample.picture, int(rng.choice(classes))))
+        return found
+
+    def validate(self) -> dict[str, float]:
+        """Score the inner split, note it, and keep the weights if they are the best so far."""
+        assert self.corpus.inner is not None
+        self.model.eval()
+        scores = class_scores(self.model, self.corpus.inner)
+        self.model.train()
+        self.journal.write({"step": self.step, **{f"inner {name}": round(value, 4) for name, value in scores.items()}})
+        score = scores[self.recipe.selection.metric]
+        if self.best is None or score > self.best:
+            self.best = score
+            self.model.save(self.out / BEST, self.info(scores))
+        return scores
+
+    def info(self, scores: dict[str, float] | None = None) -> dict[str, str]:
+        """What a file of the weights says of itself."""
+        recipe = self.recipe
+        info = {
+            "model": recipe.model,
+            "epochs": str(self.epoch),
+            "seed": str(recipe.seed),
+            "data": ", ".join(recipe.data.sources),
+        }
+        if scores:
+            info["inner_split"] = json.dumps({name: round(value, 4) for name, value in scores.items()})
+        return info
+
+    def _save(self) -> float:
+        state = Checkpoint(
+            self.step,
+            self.seconds,
+            self.model.state_dict(),
+            {},
+            self.optimiser.state_dict(),
+            self.journal.values,
+            self.best,
+        )
+        write_checkpoint(self.out / LAST, state)
+        return self.seconds
+
+
+def _share(final: float, progress: float) -> float:
+    """The part of the learning rate: a cosine from 1 to `final`."""
+    return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def train_classes(run: ClassRun) -> Path:
+    """Carry a run out and return the file with the class model: the best one on the inner split, or that at the end.
+
+    Raises:
+        ValueError, FileNotFoundError: recipe, data or checkpoint are not right; the message says what to do.
+        KeyboardInterrupt: it was stopped; `run.resume` goes on exactly from there.
+    """
+    cv2.setNumThreads(1)
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    network = frozen_network(run.recipe)
+    corpus = open_pictures(run.recipe, network, run.data, run.quiet)
+    trainer = ClassPromptTrainer(run.recipe, network, corpus, run.out, run.quiet)
+    (run.out / "recipe.toml").write_text(to_toml(run.recipe), encoding="utf-8")
+    if run.resume:
+        trainer.resume()
+    with ending_after_a_step(trainer):
+        trainer.run()
+    if not trainer.done:
+        raise KeyboardInterrupt
+    trainer.model.save(run.out / WEIGHTS, trainer.info())
+    if not run.quiet:
+        print(_summary(trainer))
+    return run.out / (BEST if trainer.best is not None else WEIGHTS)
+
+
+def prepare_classes(run: ClassRun) -> None:
+    """Cache the features that a run asks for, and no more."""
+    open_pictures(run.recipe, frozen_network(run.recipe), run.data, run.quiet)
+
+
+def _summary(trainer: ClassPromptTrainer) -> str:
+    learned, cache = trainer.corpus.learned, trainer.corpus.learned.cache
+    best = "" if trainer.best is None else f", best {trainer.recipe.selection.metric} {trainer.best:.3f}"
+    kept = "online" if cache is None else f"{cache.bytes_per_image} bytes an image"
+    return (
+        f"{trainer.step} steps on {len(learned.pictures)} pictures ({kept}) in {trainer.seconds:.0f} s "
+        f"({trainer.step * trainer.recipe.batch / max(trainer.seconds, 1e-9):.1f} samples/s), "
+        f"peak memory {peak_memory_gb(trainer.device):.2f} GB{best}"
+    )
