@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -9,21 +10,23 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from trocar.classprompt import open_class_model
+from trocar.classprompt import open_class_model, read_class_config
 from trocar.classprompt.class_model import ClassAnswers
 from trocar.classprompt.contrast import class_embeddings
 from trocar.classprompt.embeddings import CacheMismatch
 from trocar.datasets import endovis17, endovis18_instruments, vocalfolds
 from trocar.metrics import endovis
+from trocar.model.checkpoint import read_head
 from trocar.settings import read_settings, settings_from, to_toml
 from trocar.train.class_prompt_data import ClassPictures
 from trocar.train.class_prompt_losses import Asked, answer_losses, squared_dice
 from trocar.train.class_prompt_pictures import list_shots
-from trocar.train.class_prompt_recipe import ClassLosses, ClassPromptRecipe, HeadSettings
+from trocar.train.class_prompt_recipe import ClassLosses, ClassPromptRecipe, HeadSettings, Selection
 from trocar.train.class_prompt_score import class_scores
 from trocar.train.class_prompt_start import Corpus, frozen_network, open_pictures
-from trocar.train.class_prompts import WEIGHTS, ClassPromptTrainer, ClassRun, train_classes
+from trocar.train.class_prompts import BEST, WEIGHTS, ClassPromptTrainer, ClassRun, train_classes
 from trocar.train.losses import Truth
 
 NAMES = ("vocal folds", "glottal space", "surgical tool")
@@ -256,6 +259,24 @@ def test_a_run_writes_a_class_model_that_opens(recipe: ClassPromptRecipe, tmp_pa
     assert read_settings(ClassPromptRecipe, tmp_path / "out" / "recipe.toml") == run.recipe
     with pytest.raises(ValueError, match="not a checkpoint of this recipe"):
         train_classes(replace(run, resume=True, recipe=replace(run.recipe, head=HeadSettings(tokens=3))))
+
+
+def test_presence_is_calibrated_on_the_inner_split(recipe: ClassPromptRecipe, tmp_path: Path, folder: Path) -> None:
+    """Where a class is missing on some of its frames; the training frames show all classes, and nothing can be told."""
+    shutil.copytree(folder, tmp_path / "sets")
+    labels = next((tmp_path / "sets" / "vocalfolds" / "labels" / "patient2" / "seq6").glob("*.png"))
+    pixels = np.asarray(Image.open(labels)).copy()
+    pixels[pixels == 5] = 2
+    Image.fromarray(pixels).save(labels)
+    selection = Selection("inner", ("vocalfolds/tune",), every=1)
+    recipe = replace(recipe, epochs=1, selection=selection, data=replace(recipe.data, folder=str(tmp_path / "sets")))
+    path = train_classes(ClassRun(recipe, tmp_path / "made", tmp_path / "out", quiet=True, threads=1))
+    assert path == tmp_path / "out" / BEST
+    assert len(read_class_config(path).presence) == len(NAMES)
+    assert "inner_split" in read_head(path)
+    without = replace(recipe, selection=Selection("inner", (), ("patient2/seq8",), every=1))
+    path = train_classes(ClassRun(without, tmp_path / "made", tmp_path / "other", quiet=True, threads=1))
+    assert read_class_config(path).presence == ()
 
 
 def test_a_corpus_without_pictures_to_choose_by_is_refused(recipe: ClassPromptRecipe, tmp_path: Path) -> None:

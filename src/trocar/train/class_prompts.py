@@ -18,17 +18,21 @@ import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
+from trocar.classprompt.class_model import open_class_model
 from trocar.classprompt.contrast import class_embeddings, contrast_loss
+from trocar.classprompt.presence import calibrate
+from trocar.model.checkpoint import read_head
 from trocar.model.network import Network
 from trocar.settings import to_toml
 from trocar.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
-from trocar.train.class_prompt_data import Sample
+from trocar.train.class_prompt_data import ClassPictures, Sample
 from trocar.train.class_prompt_losses import Asked, answer_losses
 from trocar.train.class_prompt_pictures import NO_TRUTH
 from trocar.train.class_prompt_recipe import ClassPromptRecipe
 from trocar.train.class_prompt_score import class_scores
 from trocar.train.class_prompt_start import Corpus, class_numbers, first_model, frozen_network, open_pictures
 from trocar.train.journal import Journal, peak_memory_gb
+from trocar.train.optimise import set_rate
 from trocar.train.run import ending_after_a_step
 
 WEIGHTS, BEST = "classes.safetensors", "best.safetensors"
@@ -75,10 +79,15 @@ class ClassPromptTrainer:
         self.recipe, self.network, self.corpus, self.out, self.quiet = recipe, network, corpus, out, quiet
         self.model = first_model(recipe, network, corpus.learned)
         self.parameters = [one for one in self.model.parameters() if one.requires_grad]
-        self.optimiser = torch.optim.Adam(self.parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
+        prototypes = self.model.head.prototypes
+        groups = [
+            {"params": [one for one in self.parameters if one is not prototypes], "scale": 1.0},
+            {"params": [one for one in self.parameters if one is prototypes], "scale": recipe.prototype_rate},
+        ]
+        self.optimiser = torch.optim.Adam(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
         self.device = self.parameters[0].device
         names = corpus.learned.shots.names
-        self._general = frozenset(names.index(name) for name in recipe.data.general if name in names)
+        self.general = frozenset(names.index(name) for name in recipe.data.general if name in names)
         self._samples = {
             version: corpus.learned.samples(version)
             for version in {recipe.version_at(epoch) for epoch in range(recipe.epochs)}
@@ -161,8 +170,7 @@ class ClassPromptTrainer:
     def learn(self) -> dict[str, float]:
         """One optimiser step; returns its losses."""
         recipe = self.recipe
-        for group in self.optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * _share(recipe.final_share, self.step / self.steps)
+        set_rate(self.optimiser, recipe.learning_rate * _share(recipe.final_share, self.step / self.steps))
         own = self.batch()
         rng = np.random.default_rng((recipe.seed, self.step, 1))
         absent = self._absent(own, rng)
@@ -206,7 +214,7 @@ class ClassPromptTrainer:
         found = []
         for sample in own:
             if rng.random() < self.recipe.absent:
-                classes = self.corpus.learned.absent(sample.picture, self._general)
+                classes = self.corpus.learned.absent(sample.picture, self.general)
                 if classes:
                     found.append(Sample(sample.picture, int(rng.choice(classes))))
         return found
@@ -259,6 +267,8 @@ def _share(final: float, progress: float) -> float:
 def train_classes(run: ClassRun) -> Path:
     """Carry a run out and return the file with the class model: the best one on the inner split, or that at the end.
 
+    With an inner split presence is calibrated on it too.
+
     Raises:
         ValueError, FileNotFoundError: recipe, data or checkpoint are not right; the message says what to do.
         KeyboardInterrupt: it was stopped; `run.resume` goes on exactly from there.
@@ -277,9 +287,31 @@ def train_classes(run: ClassRun) -> Path:
     if not trainer.done:
         raise KeyboardInterrupt
     trainer.model.save(run.out / WEIGHTS, trainer.info())
+    chosen = run.out / (BEST if trainer.best is not None else WEIGHTS)
+    calibrated = corpus.inner is not None and calibrate_presence(chosen, network, corpus.inner, trainer.general)
     if not run.quiet:
-        print(_summary(trainer))
-    return run.out / (BEST if trainer.best is not None else WEIGHTS)
+        print(f"{_summary(trainer)}; presence {'calibrated on the inner split' if calibrated else 'not calibrated'}")
+    return chosen
+
+
+def calibrate_presence(path: Path, network: Network, pictures: ClassPictures, general: frozenset[int]) -> bool:
+    """Write into a class model when its classes count as there, judged by pictures that did not train it.
+
+    Returns:
+        whether it was possible: some class has to be there on some pictures and missing on others.
+    """
+    shown: dict[int, dict[int, bool]] = {}
+    for sample in pictures.samples():
+        shown.setdefault(sample.picture, {})[sample.class_number] = True
+    for picture, classes in shown.items():
+        classes |= dict.fromkeys(pictures.absent(picture, general), False)
+    if all(there for classes in shown.values() for there in classes.values()):
+        return False
+    model = open_class_model(path, network)
+    info = {key: value for key, value in read_head(path).items() if key not in ("kind", "class_prompts")}
+    calibrate(model, network, ((pictures.features([picture]), classes) for picture, classes in shown.items()))
+    model.save(path, info)
+    return True
 
 
 def prepare_classes(run: ClassRun) -> None:
