@@ -4,6 +4,7 @@
     python scripts/sam2s_ablation.py start --out DIR     the common start of all rows
     python scripts/sam2s_ablation.py run --out DIR       train what is missing, seed by seed, and score it
     python scripts/sam2s_ablation.py score --out DIR     score what is trained and not scored yet, as the common start
+    python scripts/sam2s_ablation.py cross --out DIR     score the rows with DiveMem under the policy `recent` as well
     python scripts/sam2s_ablation.py table --out DIR     tables, and docs/results/sam2s-ablation.json with --write FILE
 
 What is done is kept in DIR and skipped; an interrupted run goes on. Two processes share the work with --part 0 --of 2
@@ -54,6 +55,8 @@ FIGURES = ("j_and_f", "j_and_f_returned", "false_presence")
 #: The policy that the rows with and without DiveMem are tracked with; the paper's threshold for candidates, 0.95, is
 #: out of this network's reach, so another was chosen on the pilot's scenes.
 POLICIES = {False: "recent", True: "divemem:min_iou=0.5"}
+#: Row -> the row that it adds one part to.
+ON_TOP = {"divemem-tsl": "divemem", "sam2s": "divemem-tsl"}
 #: Labels -> changes of the recipe's soft labels.
 LABELS: dict[str, dict[str, Any]] = {
     "hard": {"on": False},
@@ -94,7 +97,7 @@ PLANS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["render", "start", "run", "score", "table"])
+    parser.add_argument("step", choices=["render", "start", "run", "score", "cross", "table"])
     parser.add_argument("--out", type=Path, required=True, help="folder of scenes, runs and scores")
     parser.add_argument("--plan", choices=list(PLANS), default="held-out")
     parser.add_argument("--part", type=int, default=0, help="which share of the work is this process's")
@@ -116,6 +119,10 @@ def main() -> None:
     elif said.step == "score":
         for job in work.jobs(with_start=True)[own]:
             work.score(*job)
+    elif said.step == "cross":
+        for name, seed in work.jobs()[own]:
+            if POLICIES[True] == work.policy_of(name, seed):
+                work.score(name, seed, POLICIES[False])
     else:
         record = results(work)
         print("\n\n".join(tables(record)))
@@ -195,9 +202,14 @@ class Work:
         if not (out / WEIGHTS).exists():
             train(Run(self.recipe_of(name, seed), self.out / "made", out, resume=(out / LAST).exists(), threads=1))
 
-    def score(self, name: str, seed: int) -> None:
-        """Score one run, if it is trained and not scored yet."""
-        file, weights = self._score_file(name, seed), self._run(name, seed) / WEIGHTS
+    def policy_of(self, name: str, seed: int) -> str:
+        """The policy that a row is tracked with; "" for what is not tracked."""
+        return POLICIES[self.recipe_of(name, seed).plan.has_long_term] if name.startswith("row") else ""
+
+    def score(self, name: str, seed: int, policy: str = "") -> None:
+        """Score one run, if it is trained and not scored yet; with `policy` in the place of the row's own."""
+        suffix = f"-{policy}" if policy else ""
+        file, weights = self._score_file(name + suffix, seed), self._run(name, seed) / WEIGHTS
         if file.exists() or not weights.exists():
             return
         recipe, begun = self.recipe_of(name, seed), time.monotonic()
@@ -206,13 +218,13 @@ class Work:
         record["parameters"] = sum(value.numel() for value in network.parameters())
         record["training_seconds"] = _training_seconds(self._run(name, seed))
         if name.startswith("row"):
-            record["policy"] = POLICIES[recipe.plan.has_long_term]
+            record["policy"] = policy or self.policy_of(name, seed)
             record["scenes"] = [self._tracked(network, record["policy"], gap, one) for gap, one in self.scored]
         else:
             record["scenes"] = [_calibrated(network, clip) for clip in self._pictures()]
         record["scoring_seconds"] = time.monotonic() - begun
         write_run_record(file, record)
-        print(name, seed, {key: f"{value:.3f}" for key, value in _means(record["scenes"]).items()}, flush=True)
+        print(name + suffix, seed, {key: f"{value:.3f}" for key, value in _means(record["scenes"]).items()}, flush=True)
 
     def scores(self, name: str) -> list[dict[str, Any]]:
         """What was found in the runs of a name that are scored, by seed."""
@@ -267,10 +279,20 @@ def _means(scenes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 def results(work: Work) -> dict[str, Any]:
     """Means, differences and intervals of all rows that are scored for every seed of the first."""
     rows = {name: work.scores(f"row-{name}") for name in ("start", *ORDER)}
+    crossed = {name: work.scores(f"row-{name}-{POLICIES[False]}") for name in ORDER}
     labels = {name: work.scores(f"labels-{name}") for name in LABELS}
     return {
         "plan": asdict(work.plan),
         "rows": {name: row_record(found, rows["sam2"]) for name, found in rows.items() if found},
+        "crossed": {name: row_record(found, rows["sam2"]) for name, found in crossed.items() if found},
+        "on_top": {
+            f"{name} - {below}": {
+                figure: asdict(paired_difference(_table(rows[name], figure), _table(rows[below], figure)))
+                for figure in FIGURES
+            }
+            for name, below in ON_TOP.items()
+            if len(rows[name]) == len(rows[below]) == len(work.plan.seeds)
+        },
         "labels": {name: label_record(found, labels["hard"]) for name, found in labels.items() if found},
     }
 
@@ -343,9 +365,13 @@ def tables(record: Mapping[str, Any]) -> list[str]:
     """The results as Markdown tables."""
     gaps = [f"gap {gap}" for gap in record["plan"]["gaps"]]
     lines = ["| row | J&F | difference | J&F returned | difference | false presence | difference |", "|---" * 7 + "|"]
-    for name, row in record["rows"].items():
+    crossed = {f"{name}, {row['policy']}": row for name, row in record["crossed"].items()}
+    for name, row in (record["rows"] | crossed).items():
         cells = [cell for figure in FIGURES for cell in _cells(row[figure])]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    on_top = ["| added | J&F | J&F returned | false presence |", "|---" * 4 + "|"]
+    for name, gains in record["on_top"].items():
+        on_top.append(f"| {name} | {' | '.join(_signed(gains[figure]) for figure in FIGURES)} |")
     by_gap = [f"| row | {' | '.join(f'{gap} | difference' for gap in gaps)} |", "|---" * (1 + 2 * len(gaps)) + "|"]
     for name, row in record["rows"].items():
         cells = [cell for gap in gaps for cell in _cells(row["j_and_f_returned"][gap])]
@@ -354,14 +380,18 @@ def tables(record: Mapping[str, Any]) -> list[str]:
     for name, row in record["labels"].items():
         cells = [cell for figure in ("ece", "box_iou") for cell in _cells(row[figure])]
         soft.append(f"| {name} | {' | '.join(cells)} |")
-    return ["\n".join(part) for part in (lines, by_gap, soft)]
+    return ["\n".join(part) for part in (lines, on_top, by_gap, soft)]
 
 
 def _cells(figure: Mapping[str, Any]) -> tuple[str, str]:
     if "difference" not in figure:
         return f"{figure['mean']:.3f}", ""
-    one = Interval(**figure["difference"])
-    return f"{figure['mean']:.3f}", f"{one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
+    return f"{figure['mean']:.3f}", _signed(figure["difference"])
+
+
+def _signed(difference: Mapping[str, float]) -> str:
+    one = Interval(**difference)
+    return f"{one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def test_all_rows_are_trained_scored_and_shown(tmp_path: Path) -> None:
         command = [sys.executable, str(SCRIPT), *arguments, "--out", str(tmp_path), "--plan", "toy"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    for step in ("render", "start", "run", "score"):
+    for step in ("render", "start", "run", "score", "cross"):
         call(step)
     shown = call("table", "--write", str(tmp_path / "results.json"))
     found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
@@ -27,6 +27,9 @@ def test_all_rows_are_trained_scored_and_shown(tmp_path: Path) -> None:
     assert found["rows"]["sam2"]["j_and_f"]["difference"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     policies = {name: row["policy"].partition(":")[0] for name, row in found["rows"].items()}
     assert {name for name, policy in policies.items() if policy == "divemem"} == {"divemem", "divemem-tsl", "sam2s"}
+    assert {name: row["policy"] for name, row in found["crossed"].items()} == dict.fromkeys(
+        ("divemem", "divemem-tsl", "sam2s"), "recent"
+    )
     heads = {name: row["parameters"] for name, row in found["rows"].items()}
     assert heads["tsl"] > heads["sam2"] == heads["arl"] < heads["divemem"] < heads["sam2s"]
     assert all(f"| {name} |" in shown for name in (*found["rows"], *found["labels"]))
