@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from trocar.bench.class_methods import Asked, Labels, MethodName, class_maps, first_references, persam_maps
-from trocar.bench.class_scenes import ask_clip, calibrate_on, compared, false_presence, figures
+from trocar.bench.class_scenes import METRICS, ask_clip, calibrate_on, compared, false_presence, figures
 from trocar.bench.trackers import AnnotatedFrames
 from trocar.classprompt import open_class_model
 from trocar.classprompt.embeddings import EmbeddingCache
@@ -235,6 +236,9 @@ def table(plan: Plan, out: Path, weights: str, draws: int = 2000) -> dict[str, A
     first: dict[str, list[NDArray[np.int64]]] = {}
     for condition in CONDITIONS:
         folders = [folder_of(out, condition, seed) for seed in plan.seeds]
+        if not all((folder / COUNTS).is_file() for folder in folders):
+            print(f"{condition}: not all seeds are scored yet; it is left out", file=sys.stderr)
+            continue
         counts = {asked: [read_counts(folder)[asked] for folder in folders] for asked in (TOLD, DECIDED)}
         first = first or counts
         own: dict[str, Any] = {"false presence": float(np.mean([false_presence(one) for one in counts[DECIDED]]))}
@@ -261,14 +265,15 @@ def table(plan: Plan, out: Path, weights: str, draws: int = 2000) -> dict[str, A
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The page's tables, in percent."""
-    heads = [f"{metric}" for _, metric in COLUMNS]
+    heads = [f"{metric}, {'given' if asked == TOLD else 'decided'}" for asked, metric in COLUMNS]
     lines = [f"| | {' | '.join(heads)} | false presence |", "|---|" + "---|" * (len(heads) + 1)]
     for name, own in result["conditions"].items():
         cells = [_cell(own[f"{metric}, {asked}"]) for asked, metric in COLUMNS]
         lines.append(f"| {name} | {' | '.join(cells)} | {100 * own['false presence']:.1f} |")
     for name, one in result["baselines"].items():
-        values = [f"{100 * one['Challenge IoU']:.1f}", f"{100 * one['mcIoU']:.1f}"]
-        values += [f"{100 * one['IoU']:.1f}", ""] if "tracked" in name else ["", ""]
+        challenge, iou, mean = (f"{100 * one[metric]:.1f}" for metric in METRICS)
+        tracked = "tracked" in name  # only these decide for themselves where a class is no longer seen
+        values = ["", "", challenge, iou, mean] if tracked else [challenge, mean, "", "", ""]
         lines.append(f"| {name} | {' | '.join(values)} | {100 * one['false presence']:.1f} |")
     lines += ["", f"| less {next(iter(result['conditions']))} | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
     for name, own in list(result["conditions"].items())[1:]:

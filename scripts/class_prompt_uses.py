@@ -40,7 +40,7 @@ from trocar.train.class_prompt_pictures import TRAIN_SEED
 from trocar.train.class_prompt_start import frozen_network
 from trocar.train.class_prompts import WEIGHTS, ClassRun, train_classes
 
-ADDED = ("large needle driver", "ultrasound probe", "clip applier")
+ADDED = ("large needle driver", "ultrasound probe")
 FRAMES, DRAWS, STEPS = 5, 5, (0, 60)
 LEAST = 0.01  # part of a picture that the class takes on the frames that it is learned from
 CLIPS, LENGTH = 20, 16  # of the clips that are tracked

@@ -54,6 +54,7 @@ def test_the_readme_example_runs(folder: Path) -> None:
 ARGUMENTS = {
     "track_video": ["procedure.mp4", "412,305,520,388", "tracked"],
     "correct_a_frame": ["procedure.mp4", "412,305,520,388", "2", "460,340"],
+    "own_prompter": ["procedure.mp4", "200,120,110", "30"],
     "own_memory": ["procedure.mp4", "412,305,520,388"],
     "organ_in_a_volume": ["organ.nii.gz", "8,8,34,30", "3", "volume"],
 }

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trocar.formats import open_source, write_masks
     from trocar.geometry import Geometry
-    from trocar.load import load, load_memory
+    from trocar.load import load, load_memory, load_prompter
     from trocar.masks import FrameMasks
-    from trocar.prompts import Box, MaskPrompt, Point, Scribble
+    from trocar.prompts import Box, ClassPrompt, MaskPrompt, Point, Scribble
     from trocar.track.session import Session
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Box",
+    "ClassPrompt",
     "FrameMasks",
     "Geometry",
     "MaskPrompt",
@@ -32,12 +33,14 @@ __all__ = [
     "__version__",
     "load",
     "load_memory",
+    "load_prompter",
     "open_source",
     "write_masks",
 ]
 
 _HOMES = {
     "Box": "trocar.prompts",
+    "ClassPrompt": "trocar.prompts",
     "FrameMasks": "trocar.masks",
     "Geometry": "trocar.geometry",
     "MaskPrompt": "trocar.prompts",
@@ -46,6 +49,7 @@ _HOMES = {
     "Session": "trocar.track.session",
     "load": "trocar.load",
     "load_memory": "trocar.load",
+    "load_prompter": "trocar.load",
     "open_source": "trocar.formats",
     "write_masks": "trocar.formats",
 }

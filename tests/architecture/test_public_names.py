@@ -13,6 +13,7 @@ import trocar
 
 PUBLIC = {
     "Box": "trocar.prompts.prompt",
+    "ClassPrompt": "trocar.prompts.prompt",
     "FrameMasks": "trocar.masks.frame_masks",
     "Geometry": "trocar.geometry",
     "MaskPrompt": "trocar.prompts.prompt",
@@ -21,6 +22,7 @@ PUBLIC = {
     "Session": "trocar.track.session",
     "load": "trocar.load",
     "load_memory": "trocar.load",
+    "load_prompter": "trocar.load",
     "open_source": "trocar.formats",
     "write_masks": "trocar.formats",
 }

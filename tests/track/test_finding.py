@@ -20,7 +20,7 @@ from trocar.masks import FrameMasks
 from trocar.memory import NoMemory
 from trocar.metrics import iou
 from trocar.model import Network, tiny_random
-from trocar.prompts import Box, Point
+from trocar.prompts import Box, ClassPrompt, Point
 from trocar.track.prompter import Credibility
 from trocar.track.session import Session, SessionOptions
 
@@ -227,6 +227,17 @@ def test_a_single_picture_is_seen_once(network: Network, frames: int) -> None:
     session = Session(network, still, prompter=by_colour(still))
     assert [sorted(one.masks) for one in session.propagate()] == [[1]] * frames
     session.close()
+
+
+def test_a_class_is_a_prompt_too(make: Maker, network: Network, source: ArraySource) -> None:
+    session = make()
+    mask = session.add(ClassPrompt("Red"), frame=6, object_id=5).masks[5]
+    assert iou(mask, square(RED[6])).value > 0.7
+    for name, said in (("green", "no green is seen on frame 6"), ("pink", "the classes are red, blue, green")):
+        with pytest.raises(ValueError, match=said):
+            session.add(ClassPrompt(name), frame=6)
+    with pytest.raises(ValueError, match="needs a prompter"):
+        Session(network, source).add(ClassPrompt("red"))
 
 
 def test_what_cannot_be_done_is_refused(make: Maker, network: Network, source: ArraySource) -> None:

@@ -210,6 +210,8 @@ def test_pictures_are_prepared_once_and_go_on_after_a_kill(recipe: ClassPromptRe
     network = frozen_network(recipe)
     pictures = open_pictures(recipe, network, tmp_path, quiet=True).learned
     assert len(pictures.pictures) == 27
+    few = open_pictures(replace(recipe, epochs=2), network, tmp_path / "few", quiet=True).learned
+    assert {one.version for one in few.pictures} == {0, 1}  # two epochs never show the second version
     (table,) = (tmp_path / "class-prompts").glob("*/images.jsonl")
     labels = table.with_name("labels.bin")
     whole, records = pictures.samples(1), labels.read_bytes()

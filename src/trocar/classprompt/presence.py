@@ -23,7 +23,7 @@ from trocar.model.tensors import ImageFeatures
 
 EVIDENCE = ("similarity", "quality", "object score", "area", "sharpness")
 SCORE_LIMIT = 8.0  # object scores and the logit of quality saturate here: outliers must not decide
-OWN, SHARED = 1.0, 0.01  # how strongly a class's weights are drawn to the shared ones, and those to 0
+OWN, SHARED = 10.0, 0.01  # how strongly a class's weights are drawn to the shared ones, and those to 0
 
 Numbers = NDArray[np.float64]
 

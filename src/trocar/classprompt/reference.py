@@ -212,7 +212,7 @@ def _with_box(network: Network, features: ImageFeatures, prompts: PromptTensors,
 def _decoded(
     network: Network, features: ImageFeatures, prompts: PromptTensors, which: range, guidance: Guidance | None = None
 ) -> _Candidates:
-    fused = network.attend(features.stride16, None)
+    fused = network.unremembered(features.stride16)
     height, width = fused.shape[-2:]
     encoder, decoder = network.prompt_encoder, network.mask_decoder
     tokens, image, quality, _ = decoder(

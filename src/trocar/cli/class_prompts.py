@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trocar.cli.run import Request
     from trocar.model.network import Network
     from trocar.track.prompter import Prompter
 
@@ -20,47 +19,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--class-model", metavar="NAME|FILE", help=f"who knows it, see `trocar classes` ({DEFAULT})")
 
 
-def class_model(options: argparse.Namespace) -> str | None:
-    """The class model of a request.
+def class_model(options: argparse.Namespace, of_volume: bool) -> str | None:
+    """The class model of a request; `of_volume` is whether more of a volume is asked for than slices of a plane.
 
     Raises:
-        ValueError: one is named, and nothing is looked for.
+        ValueError: one is named, and nothing is looked for; or the request is of what has no time in which things come
+            and go.
     """
-    if options.class_model and not options.classes:
-        raise ValueError("--class-model is for --class: name what to look for, see `trocar classes`")
-    return (options.class_model or DEFAULT) if options.classes else None
+    if not options.classes:
+        if options.class_model:
+            raise ValueError("--class-model is for --class: name what to look for, see `trocar classes`")
+        return None
+    if of_volume:
+        raise ValueError("--class is for video: leave out what is for volumes, or prompt with boxes")
+    if options.direction == "both":
+        raise ValueError("classes are looked for in one direction: give --direction forward or backward")
+    return options.class_model or DEFAULT
 
 
-def class_prompter(request: Request, network: Network) -> Prompter:
-    """Who looks for the classes of a request.
+def class_prompter(network: Network, classes: Sequence[str], model: str, image_size: int | None) -> Prompter:
+    """Who looks for classes.
 
     Raises:
-        ValueError, FileNotFoundError: no such class or model, it does not fit the network, or the request is of what
-            has no time in which things come and go.
+        ValueError, FileNotFoundError: no such class or model, or it does not fit the network or the size of its input.
     """
     from trocar.classprompt.class_model import read_class_config
     from trocar.classprompt.registry import find_class_model
     from trocar.load import load_prompter
 
-    if request.volume is not None:
-        raise ValueError("--class is for video: leave out what is for volumes, or prompt with boxes")
-    model = request.class_model or DEFAULT
-    wanted, side = read_class_config(find_class_model(model)).side, request.image_size or network.config.image_size
+    wanted, side = read_class_config(find_class_model(model)).side, image_size or network.config.image_size
     if wanted != side:
-        raise ValueError(
-            f"the class model {model} reads inputs of {wanted} px, not of {side}: add --image-size {wanted}"
-        )
-    return load_prompter(network, request.classes or (), model)
+        raise ValueError(f"{model} reads inputs of {wanted} px, not of {side}: add --image-size {wanted}")
+    return load_prompter(network, classes, model)
 
 
-def found_objects(session: object) -> dict[str, Any]:
-    """What a session has found, for the run's record; nothing where it did not look."""
+def found_objects(session: object, classes: Sequence[str] | None) -> dict[str, Any]:
+    """What a session has found of some classes, for the run's record; nothing where it did not look."""
     from trocar.track.session import Session
 
-    if not isinstance(session, Session) or session.looks_for is None:
+    if not isinstance(session, Session) or not classes:
         return {}
     return {
-        "looked_for": list(session.looks_for),
+        "looked_for": list(classes),
         "found": [
             {
                 "object": number,

@@ -108,13 +108,25 @@ def added(options: argparse.Namespace) -> int:
 
 def calibrated(options: argparse.Namespace) -> int:
     """Calibrate a class model's file."""
+    from trocar.classprompt.class_model import open_class_model, read_class_config
     from trocar.settings import read_settings
-    from trocar.train.class_presence import calibrate_file
     from trocar.train.class_prompt_recipe import ClassPromptRecipe
+    from trocar.train.class_prompt_start import frozen_network, open_pictures
+    from trocar.train.class_prompts import calibrate_presence
 
     recipe = read_settings(ClassPromptRecipe, options.recipe)
-    model = calibrate_file(options.file, recipe, options.data, quiet=options.json)
-    facts = {"file": str(options.file), **_facts(model.config)}
+    if recipe.selection.by != "inner":
+        raise ValueError(f'{options.recipe} has no inner split: set selection.by = "inner" and its sources')
+    network = frozen_network(recipe)
+    names = open_class_model(options.file, network).config.names
+    inner = open_pictures(recipe, network, options.data, options.json).inner
+    assert inner is not None
+    if inner.shots.names != names:
+        raise ValueError(f"{options.file} knows other classes than {options.recipe}: {', '.join(names)}")
+    general = frozenset(names.index(name) for name in recipe.data.general if name in names)
+    if not calibrate_presence(options.file, network, inner, general):
+        raise ValueError("the inner split shows every class that it knows of on all its frames: add some without")
+    facts = {"file": str(options.file), **_facts(read_class_config(options.file))}
     print(json.dumps(facts, indent=2)) if options.json else print_table([_in_words(facts)])
     return 0
 

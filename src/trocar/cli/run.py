@@ -25,7 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from trocar.cli.class_prompts import class_prompter, found_objects
+from trocar.cli.class_prompts import DEFAULT, class_prompter, found_objects
 from trocar.cli.volume import VolumeRequest, volume_run
 from trocar.formats import MaskOutput, write_run_record
 from trocar.frames import Frame, FrameSource
@@ -202,7 +202,7 @@ def run(
             raise KeyboardInterrupt(done) from None
         finally:
             snapshots = session.disk_bytes / max(clock.frames, 1)
-            record |= clock.figures(timed.seconds) | clock.classes(network) | found_objects(session)
+            record |= clock.figures(timed.seconds) | clock.classes(network) | found_objects(session, request.classes)
             record |= {
                 "peak_memory_mb": round(peak_memory_mb()),
                 "snapshot_bytes_per_frame": round(snapshots),
@@ -224,7 +224,9 @@ def _session(
     from trocar.track.session import Session, SessionOptions
 
     settings = StepSettings(non_overlap=request.non_overlap, seed=request.seed)
-    prompter = class_prompter(request, network) if request.classes else None
+    prompter = None
+    if request.classes:
+        prompter = class_prompter(network, request.classes, request.class_model or DEFAULT, request.image_size)
     if request.volume is not None:
         work = (settings, request.image_size, state)
         return volume_run(request.volume, request.opened["plane"], network, source, memory, work)

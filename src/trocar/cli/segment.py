@@ -72,7 +72,7 @@ def segment(options: argparse.Namespace) -> int:
         init_model=options.init_model,
         volume=asked,
         classes=options.classes,
-        class_model=class_prompts.class_model(options),
+        class_model=class_prompts.class_model(options, asked is not None),
     )
     record = run(request, source, prompts, Output(out, tuple(options.formats), options.resume), options.device)
     if isinstance(source, ImageSet):

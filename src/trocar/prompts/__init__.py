@@ -11,7 +11,7 @@ from trocar.prompts.parse import (
     prompts_from_json,
     prompts_to_json,
 )
-from trocar.prompts.prompt import Box, MaskPrompt, Point, Prompt, Scribble
+from trocar.prompts.prompt import Box, ClassPrompt, MaskPrompt, Point, Prompt, Scribble
 from trocar.prompts.simulate import (
     center_click,
     center_click3d,
@@ -25,6 +25,7 @@ from trocar.prompts.simulate import (
 __all__ = [
     "Box",
     "Box3d",
+    "ClassPrompt",
     "MaskPrompt",
     "PlacedPrompt",
     "Point",

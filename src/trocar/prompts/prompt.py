@@ -57,4 +57,11 @@ class MaskPrompt:
             raise ValueError(f"a mask prompt is a 2-D bool array, not {self.mask.dtype} of shape {self.mask.shape}")
 
 
+@dataclass(frozen=True)
+class ClassPrompt:
+    """What the object is, by the name of its class: who looks for classes says where it is."""
+
+    name: str
+
+
 Prompt = Point | Box | Scribble | MaskPrompt

@@ -18,16 +18,19 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trocar.frames import geometry_of
 from trocar.masks.rle import from_rle, to_rle
 from trocar.memory.seam import Candidates, MemoryEntry, Record, Visit
 from trocar.model.tensors import ImageFeatures
+from trocar.prompts import ClassPrompt, MaskPrompt, Prompt
 from trocar.track.entries import upsampled
 from trocar.track.order import Pass
 from trocar.track.prompt_input import PromptInput, prompt_input
@@ -131,6 +134,21 @@ class Finding:
                         yield at, [outcome]
             yield frame, [made[name] for name in sorted(made)]
 
+    def place(self, name: str, frame: int) -> MaskPrompt:
+        """Where a class is seen best on a frame, whether or not that would be believed.
+
+        Raises:
+            ValueError: it is not among those that are looked for, or is not seen there.
+        """
+        known = {one.lower(): one for one in self.prompter.classes}
+        if name.lower() not in known:
+            raise ValueError(f"nobody looks for {name!r}: the classes are {', '.join(self.prompter.classes)}")
+        everything = self._sightings(frame, self.work.features(frame))
+        seen = [one for one in everything if one.name == known[name.lower()] and bool((one.logits > 0).any())]
+        if not seen:
+            raise ValueError(f"no {name} is seen on frame {frame}: prompt it with a box or a click")
+        return MaskPrompt(self._at_source_size(max(seen, key=lambda one: one.weight)))
+
     def state(self, tracks: Mapping[int, Track], waiting: int) -> dict[str, Any]:
         """As plain data and tensors, for a snapshot; `waiting` is how many frames have not been handed out."""
         found = []
@@ -217,8 +235,7 @@ class Finding:
         work = self.work
         best = max(start.seen, key=lambda one: one.weight)
         geometry, visit = geometry_of(work.source, best.frame), stretch.visit(best.frame)
-        mask = (work.shown.to_frame(best.logits[None].float(), geometry.size)[0] > 0).cpu().numpy()
-        prompt = FramePrompt(mask=mask)
+        prompt = FramePrompt(mask=self._at_source_size(best))
         asked = prompt_input(prompt, geometry, work.shown, None, best.logits.device)
         taken = {*tracks, *self.found}  # with what the user has removed
         name = min(set(range(1, len(taken) + 2)) - taken)
@@ -239,6 +256,11 @@ class Finding:
                 outcome = self._given(track, before, visit, one)
             yield frame, outcome
         self.watch.begin(name, outcome.entry.logits > 0)
+
+    def _at_source_size(self, seen: Seen) -> NDArray[np.bool_]:
+        size = geometry_of(self.work.source, seen.frame).size
+        mask: NDArray[np.bool_] = (self.work.shown.to_frame(seen.logits[None].float(), size)[0] > 0).cpu().numpy()
+        return mask
 
     def _shown(self, track: Track, seen: Seen, stretch: Pass) -> Outcome:
         """A sighting as what is shown of a frame; memory does not learn of it."""
@@ -285,3 +307,21 @@ class Finding:
             records.append(Record(made, choice, offered))
         track.remember(visit, records)
         return Outcome(track.object_id, records)
+
+
+def without_classes(prompts: Sequence[Prompt | ClassPrompt], frame: int, finding: Finding | None) -> tuple[Prompt, ...]:
+    """The prompts, with a mask in the place of each class: where it is seen on the frame.
+
+    Raises:
+        ValueError: nobody looks for classes, or one is not seen.
+    """
+    said: list[Prompt] = []
+    for prompt in prompts:
+        if not isinstance(prompt, ClassPrompt):
+            said.append(prompt)
+        elif finding is None:
+            raise ValueError("a ClassPrompt needs a prompter: Session(..., prompter=load_prompter(network, [name]))")
+        else:
+            with torch.inference_mode():
+                said.append(finding.place(prompt.name, frame))
+    return tuple(said)

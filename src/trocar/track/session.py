@@ -21,10 +21,10 @@ from trocar.memory.seam import MemoryEntry, MemoryPolicy
 from trocar.memory.self_sorting import SelfSorting
 from trocar.model.network import Network
 from trocar.model.tensors import ImageFeatures
-from trocar.prompts import Prompt, check_prompt
+from trocar.prompts import ClassPrompt, Prompt, check_prompt
 from trocar.track.entries import StepSettings
 from trocar.track.features import Features, input_of
-from trocar.track.finding import Finding, Found
+from trocar.track.finding import Finding, Found, without_classes
 from trocar.track.lineage import Lineage
 from trocar.track.order import SIGNS, Direction, Pass
 from trocar.track.prompt_input import prompt_input
@@ -102,25 +102,26 @@ class Session:
         self._temporary = tempfile.TemporaryDirectory(prefix="trocar-") if folder is None else None
         self.snapshots = Snapshots(Path(self._temporary.name) if self._temporary else Path(folder or ""), self._device)
 
-    def add(self, *prompts: Prompt, frame: int = 0, object_id: int = 1) -> FrameMasks:
+    def add(self, *prompts: Prompt | ClassPrompt, frame: int = 0, object_id: int = 1) -> FrameMasks:
         """Prompt an object on a frame, or correct it there, and see the answer.
 
         Prompts of the same frame add up. On a frame that was tracked, clicks and boxes refine what tracking found. The
         answer sticks: tracking never overwrites it. What comes after it is tracked anew by `propagate(start=frame)`.
 
         Raises:
-            ValueError: a prompt lies outside the frame, the frame beyond the source, a mask has another size, or the
-                policy asks for memories that the network cannot encode.
+            ValueError: a prompt lies outside the frame, the frame beyond the source, a mask has another size, a class
+                is not seen there, or the policy asks for memories that the network cannot encode.
         """
         if not prompts:
             raise ValueError("add needs at least one prompt: a Box, Point, Scribble or MaskPrompt")
         if object_id < 1:
             raise ValueError(f"object ids are whole numbers from 1 on, not {object_id}")
-        for prompt in prompts:
+        said = without_classes(prompts, frame, self._finding)
+        for prompt in said:
             check_prompt(prompt, geometry_of(self.source, frame), frame, len(self.source))
         before = self.tracks.get(object_id)
         track = Track(object_id, copy.deepcopy(self._memory)) if before is None else before.fork()
-        track.prompts[frame] = track.prompts.get(frame, FramePrompt()).merged(prompts)
+        track.prompts[frame] = track.prompts.get(frame, FramePrompt()).merged(said)
         with torch.inference_mode():
             outcome = self._answer(track, frame)
             self._edits.append((object_id, frame, before))
@@ -190,9 +191,9 @@ class Session:
         return {name: one for name, one in known.items() if name in self.tracks}
 
     @property
-    def looks_for(self) -> tuple[str, ...] | None:
-        """The classes that the prompter looks for; None where there is no prompter."""
-        return None if self._finding is None else tuple(self._finding.prompter.classes)
+    def policy(self) -> MemoryPolicy:
+        """What each object gets a copy of to remember with."""
+        return self._memory
 
     @property
     def disk_bytes(self) -> int:

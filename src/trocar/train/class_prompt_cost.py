@@ -101,13 +101,16 @@ def measure(encoder: str, mode: Mode, batch: int, options: CostOptions) -> dict[
     """Samples a second and peak memory of training, then frames a second of asking, for one combination."""
     torch.set_num_threads(options.threads)
     device = torch.device(options.device or best_device())
-    network = build_network(Recipe(model=encoder, seed=0)).eval().requires_grad_(False).to(device)
+    network = _network(encoder, device)
     side = options.side or network.config.image_size
     names = tuple(f"class {number}" for number in range(1, options.classes + 1))
     config = ClassPromptConfig(names, network.config.hidden_dim, (side // 16) ** 2, side, options.tokens)
     model = ClassModel(config, network).to(device)
     bare = peak_memory_mb()
     with tempfile.TemporaryDirectory(prefix="trocar-") as folder:
+        if mode == "cached":  # elsewhere, since encoding would count for this process's peak
+            with ProcessPoolExecutor(1, get_context("spawn")) as other:
+                other.submit(_fill, encoder, str(device), side, Path(folder), options.threads).result()
         given = _Given(network, side, Path(folder), mode)
         trained = _train(model, given, batch, options.steps)
         peak = peak_memory_gb(device)
@@ -128,22 +131,32 @@ def measure(encoder: str, mode: Mode, batch: int, options: CostOptions) -> dict[
     }
 
 
+def _network(encoder: str, device: torch.device) -> Network:
+    return build_network(Recipe(model=encoder, seed=0)).eval().requires_grad_(False).to(device)
+
+
+def _fill(encoder: str, device: str, side: int, folder: Path, threads: int) -> None:
+    torch.set_num_threads(threads)
+    given = _Given(_network(encoder, torch.device(device)), side, folder, "online")
+    given.cache.add(given.images)
+
+
 class _Given:
-    """Features of a batch, from a cache or encoded anew."""
+    """Features of a batch, from a cache that holds them already, or encoded anew."""
 
     def __init__(self, network: Network, side: int, folder: Path, mode: Mode) -> None:
         self.network, self.mode = network, mode
         shown = input_of(network.config, side)
         self.cache = EmbeddingCache(folder / "features", network, side, shown.pixels, f"{network.config.input} {side}")
         rng = np.random.default_rng(0)
-        self._images = [rng.integers(0, 256, (*FRAME, 3), np.uint8) for _ in range(FRAMES)]
-        self._keys = self.cache.add(self._images) if mode == "cached" else []
+        self.images = [rng.integers(0, 256, (*FRAME, 3), np.uint8) for _ in range(FRAMES)]
+        self._keys = [self.cache.key(image) for image in self.images]
         self.side = side
 
     def features(self, batch: int) -> ImageFeatures:
         if self.mode == "cached":
             return self.cache.read([self._keys[number % FRAMES] for number in range(batch)])
-        return self.cache.encode([self._images[number % FRAMES] for number in range(batch)])
+        return self.cache.encode([self.images[number % FRAMES] for number in range(batch)])
 
 
 def _train(model: ClassModel, given: _Given, batch: int, steps: int) -> float:

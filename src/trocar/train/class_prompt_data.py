@@ -68,12 +68,14 @@ class Preparation:
         side: of the network's input.
         versions: of each frame, beside the frame as it is.
         online: whether features are encoded at each step.
+        shown: the versions, 0 among them, that are ever shown and so prepared; None for all.
     """
 
     made: Path
     side: int
     versions: int
     online: bool
+    shown: frozenset[int] | None = None
 
 
 class ClassPictures:
@@ -120,12 +122,13 @@ class ClassPictures:
         chunks = [missing[at : at + ENCODED_TOGETHER] for at in range(0, len(missing), ENCODED_TOGETHER)]
         for chunk in track(chunks, description="features", disable=quiet or not chunks):
             self._add(chunk)
-        order = {one: place for place, one in enumerate(wanted)}
-        self._places = np.argsort([order[one.shot, one.version] for one in self.pictures], kind="stable")
+        places = sorted(range(len(self.pictures)), key=lambda at: (self.pictures[at].shot, self.pictures[at].version))
+        self._places = np.array(places, np.int64)
         self._labels = None
 
-    def _versions(self, shot: int) -> range:
-        return range(1 if self.shots.shots[shot].rendered else self.how.versions + 1)
+    def _versions(self, shot: int) -> list[int]:
+        every = range(1 if self.shots.shots[shot].rendered else self.how.versions + 1)
+        return [one for one in every if self.how.shown is None or one in self.how.shown]
 
     def version_shown(self, shot: int, version: int) -> int:
         """What an epoch of a version shows of a shot: rendered scenes have no versions."""

@@ -170,8 +170,8 @@ class ClassPromptRecipe:
         absent: for each sample of a batch, how many further rows ask for a class that its image does not show (0 to 1;
             none in paper and release).
         learning_rate: of Adam.
-        prototype_rate: factor on it for the prototypes. Drawn from a normal distribution they have a long way to go, for
-            which hundreds of epochs are enough and few are not; 1 in paper and release.
+        prototype_rate: factor on it for the prototypes; 1 in paper and release. Drawn from a normal distribution they
+            have a long way to go, for which hundreds of epochs are enough and few are not.
         final_share: part of the rate that a cosine leaves at the end; 1 for a constant rate, as in the release.
         weight_decay: of Adam, as it is added to gradients.
         save_seconds: from one checkpoint to the next, beside those after each scoring and at the end.

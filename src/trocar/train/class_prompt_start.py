@@ -62,7 +62,8 @@ def open_pictures(recipe: ClassPromptRecipe, network: Network, made: Path, quiet
     if missing := sorted(kept_out - {shot.case for shot in every.shots}):
         raise ValueError(f"selection.cases: no training source has a case {missing[0]!r}")
     shots = replace(every, shots=tuple(one for one in every.shots if one.case not in kept_out))
-    learned = ClassPictures(network, shots, data, Preparation(made, side, data.versions, online))
+    shown = frozenset(recipe.version_at(epoch) for epoch in range(recipe.epochs))
+    learned = ClassPictures(network, shots, data, Preparation(made, side, data.versions, online, shown))
     learned.prepare(quiet)
     if missing := learned.missing_classes():
         raise ValueError(
