@@ -55,5 +55,5 @@ $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[dev,bench,train]'
+	$(PIP_INSTALL) --editable '.[dev,bench,train,serve,client,postgres]'
 	@touch $@ $(VENV)/runtime.stamp
