@@ -1,7 +1,8 @@
-"""Two things people do with a class model, measured on the scenes of scripts/class_prompt_comparison.py.
+"""What people do with a class model, measured on the scenes of scripts/class_prompt_comparison.py.
 
     python scripts/class_prompt_uses.py added --out DIR     a class from five labelled frames, beside full training
     python scripts/class_prompt_uses.py tracked --out DIR   what is found by name over clips, and what is found wrongly
+    python scripts/class_prompt_uses.py confused --out DIR  what the name of a class that is not there finds
 
 DIR is the folder of the comparison, whose first condition, seed 0, has to be trained. --write FILE keeps the figures.
 """
@@ -107,6 +108,35 @@ def own_iou(model: ClassModel, network: Network, clips: Sequence[Clip], cache: E
     return float(np.mean(values))
 
 
+@torch.no_grad()
+def confused(plan: Plan, out: Path, weights: str) -> dict[str, Any]:
+    """The IoU with a class's truth of what its own name finds, and of what the names of absent classes find there."""
+    network = frozen_network(recipe_of(FIRST, 0, plan, out / "features", weights))
+    cache = cache_of(network, out / "features")
+    shown = input_of(network.config)
+    held = rendered(plan.held_out, plan.clips, plan.frames)
+    figures: dict[str, Any] = {}
+    for condition in CONDITIONS:
+        model = open_class_model(folder_of(out, condition, 0) / WEIGHTS, network)
+        own: list[float] = []
+        others: list[float] = []
+        for clip in held:
+            for image, truth in zip(clip.images, class_map(clip), strict=True):
+                there = {int(number) - 1 for number in np.unique(truth) if number}
+                if not there:
+                    continue
+                answer = model.masks(network, cache.read(cache.add([image])), range(7))
+                masks = (shown.to_frame(answer.logits[0].float(), truth.shape) > 0).cpu().numpy()
+                for number in there:
+                    mask = truth == number + 1
+                    values = [float((found & mask).sum() / (found | mask).sum()) for found in masks]
+                    own.append(values[number])
+                    others.append(float(np.mean([value for one, value in enumerate(values) if one not in there])))
+        figures[condition] = {"own name": float(np.mean(own)), "absent classes' names": float(np.mean(others))}
+        print(condition, json.dumps(figures[condition]), flush=True)
+    return figures | {"machine": machine_record(network)}
+
+
 def tracked(plan: Plan, out: Path, weights: str) -> dict[str, Any]:
     """Classes found by name over clips: frame by frame, and as masklets with memory."""
     network = frozen_network(recipe_of(FIRST, 0, plan, out / "features", weights))
@@ -155,7 +185,7 @@ def _by_name(network: Network, model: ClassModel, clip: Clip) -> Iterator[NDArra
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["added", "tracked"])
+    parser.add_argument("step", choices=["added", "tracked", "confused"])
     parser.add_argument("--out", type=Path, required=True, help="the comparison's folder")
     parser.add_argument("--plan", choices=list(PLANS), default="frozen")
     parser.add_argument("--weights", default="published", help="nano's weights file (the one in the package)")
@@ -163,8 +193,8 @@ def main() -> None:
     given = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    do = added if given.step == "added" else tracked
-    result = do(PLANS[given.plan], given.out / given.plan, given.weights)
+    steps = {"added": added, "tracked": tracked, "confused": confused}
+    result = steps[given.step](PLANS[given.plan], given.out / given.plan, given.weights)
     print(json.dumps(result, indent=1))
     if given.write:
         write_run_record(given.write, result)

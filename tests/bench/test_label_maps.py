@@ -17,7 +17,7 @@ from trocar.bench.protocol import Source
 from trocar.bench.protocols.endovis17 import EndoVis17, mean_of_folds
 from trocar.bench.protocols.endovis18 import EndoVis18
 from trocar.bench.protocols.endovis_cross import EndoVisCross
-from trocar.bench.results import Cell
+from trocar.bench.results import Cell, Row
 from trocar.metrics import endovis
 from trocar.model import Network, tiny_random
 from trocar.prompts import Point, tight_box
@@ -102,7 +102,8 @@ def test_the_oracle_asks_for_each_class_of_the_frame_and_merges_by_quality(netwo
 
 def test_folds_are_averaged_and_pooled(network: Network, tmp_path: Path) -> None:
     cases = {"a": (labels(0), labels(1)), "b": (labels(4)[:2], labels(5)[:2])}
-    rows, protocol = [], EndoVis17(predictions=str(tmp_path))
+    rows: list[Row] = []
+    protocol = EndoVis17(predictions=str(tmp_path))
     for fold, (name, (truth, found)) in enumerate(cases.items()):
         write_maps(tmp_path / "vocalfolds" / name, found)
         rows += protocol.score(network, made_case(truth, name), Source(f"fold {fold}", "vocalfolds", "tune")).rows
