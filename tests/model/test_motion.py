@@ -85,7 +85,7 @@ def test_gradients_reach_the_mask_that_is_carried() -> None:
     assert float(mask.grad.abs().sum()) > 0
 
 
-def test_a_fresh_network_adds_the_carried_mask_as_it_is() -> None:
+def test_the_carried_mask_is_added_to_every_candidate() -> None:
     torch.manual_seed(0)
     network = Network(replace(tiny_random(), mask_prior=True, mask_carried=True)).eval()
     features = network.encode_image(torch.randn(1, 3, 64, 64))

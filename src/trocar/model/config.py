@@ -61,7 +61,7 @@ class NetworkConfig:
         mask_prior: whether a tracked frame also gets the mask of the newest memory it reads, as a mask prompt. Not in
             SAM 2; for the same reason.
         mask_carried: whether that mask is first carried along the motion between the two frames (`model/motion.py`),
-            and is added to the answer, with a weight that the network finds. Not in SAM 2.
+            and is added to the answer. Not in SAM 2.
         semantic: the head for the objects' classes (SAM2S); None for none.
     """
 
@@ -188,6 +188,7 @@ NANO = NetworkConfig(
     iou_hidden_dim=128,
     dense_prompts=True,
     mask_prior=True,
+    mask_carried=True,
 )
 
 

@@ -42,12 +42,8 @@ class Network(nn.Module):
         self.absent_pointer = nn.Parameter(torch.empty(1, dim))
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.semantic_head = SemanticHead(config, config.semantic) if config.semantic else None
-        self.carried_weight = nn.Linear(dim, 1) if config.mask_carried else None
         nn.init.trunc_normal_(self.absent_pointer, std=0.02)
         self.apply(_initialise)
-        if self.carried_weight is not None:
-            nn.init.zeros_(self.carried_weight.weight)
-            nn.init.ones_(self.carried_weight.bias)
         self.image_encoder.prepare_training()
         self.mask_decoder.prepare_training()
         self.memory_attention.prepare_training()
@@ -138,9 +134,8 @@ class Network(nn.Module):
             best_mask = others.take_along_dim(best[..., None, None], dim=1)
             masks = torch.where(stable[..., None, None], masks, best_mask)
             chosen_iou = torch.where(stable, chosen_iou, iou[:, 1:].take_along_dim(best, dim=1))
-        if prompts.carried and self.carried_weight is not None and prompts.mask_logits is not None:
-            weight = self.carried_weight(tokens[:, own])[..., None]  # of each candidate
-            masks = masks + weight * prompts.mask_logits.clamp(-CARRIED_LIMIT, CARRIED_LIMIT)
+        if prompts.carried and prompts.mask_logits is not None:
+            masks = masks + prompts.mask_logits.clamp(-CARRIED_LIMIT, CARRIED_LIMIT)
         return Decoded(masks, chosen_iou, score, self.pointer_head(tokens[:, own]))
 
     def encode_memory(self, stride16_raw: Tensor, mask: Tensor, present: Tensor) -> Tensor:
