@@ -50,3 +50,9 @@ def test_constraints_pin_the_cpu_stack_and_nothing_unwanted() -> None:
     assert pins["torch"] == "2.13.0"
     unwanted = re.compile(r"nvidia|triton|cuda|torchvision|timm|open.clip|ultralytics", re.IGNORECASE)
     assert not [name for name in pins if unwanted.match(name)]
+
+
+def test_names_of_test_files_are_unique() -> None:
+    """The folders of tests are no packages, so that pytest takes two files of one name for the same module."""
+    names = [file.name for file in (ROOT / "tests").rglob("*.py") if file.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
