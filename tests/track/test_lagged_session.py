@@ -339,7 +339,8 @@ def test_undo_in_the_middle_of_a_pass_stops_nothing(make: Maker, lag: int | None
         if masks.frame == 5:
             session.add(Point(40, 10), frame=20)
         if masks.frame == 9:
-            assert session.undo() == 20
+            # With a lag a snapshot was written since the pass was told of the addition.
+            assert session.undo() == (20 if lag == 0 else 0)
             session.remove(2)
         if masks.frame == 13:
             session.undo()

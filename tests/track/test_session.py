@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from trocar.memory import NoMemory
 from trocar.model import Network, tiny_random
 from trocar.prompts import Box, MaskPrompt, Point, Scribble
 from trocar.track.entries import StepSettings, suppress_overlap
+from trocar.track.order import Direction
 from trocar.track.session import Session, SessionOptions
 
 FRAMES, ROWS, COLUMNS = 40, 60, 80
@@ -88,6 +90,42 @@ def test_undo_restores_the_earlier_masks_exactly(make: Maker) -> None:
     assert frame == 13
     again = by_frame(session.propagate(start=frame))
     assert all(np.array_equal(first[at], again[at]) for at in range(13, FRAMES))
+
+
+@pytest.mark.parametrize(
+    ("asked", "prompted", "way", "begun"),
+    [("forward", 29, "forward", 20), ("backward", 11, "backward", 20), ("both", 11, "backward", 11)],
+)
+def test_undo_of_a_prompt_that_a_pass_was_told_of_leaves_no_trace(
+    make: Maker, asked: Any, prompted: int, way: Direction, begun: int
+) -> None:
+    told, never = make(), make()
+    for session in (told, never):
+        session.add(Box(10, 10, 40, 40), frame=20)
+        session.add(Box(30, 20, 70, 50), frame=20, object_id=2)
+    told.add(Point(60, 50), frame=prompted)
+    for session in (told, never):
+        list(session.propagate(asked))
+    assert told.undo() == begun
+    again, truth = (by_frame(session.propagate(way, start=prompted)) for session in (told, never))
+    assert truth
+    assert again.keys() == truth.keys()
+    assert all(np.array_equal(again[frame], truth[frame]) for frame in truth)
+
+
+def test_an_object_with_a_removed_ones_id_has_no_memory_of_it(make: Maker) -> None:
+    reused, fresh = make(), make()
+    for session in (reused, fresh):
+        session.add(Box(30, 20, 70, 50), object_id=2)
+    reused.add(Box(10, 10, 40, 40))
+    for session in (reused, fresh):
+        list(session.propagate())
+    reused.remove(1)
+    answers = [session.add(Point(50, 20), frame=20).masks[1] for session in (reused, fresh)]
+    assert answers[0].any()
+    assert np.array_equal(*answers)
+    again, truth = (by_frame(session.propagate(start=25)) for session in (reused, fresh))
+    assert all(np.array_equal(again[frame], truth[frame]) for frame in truth)
 
 
 def test_undo_of_a_first_prompt_and_of_a_removal(make: Maker) -> None:

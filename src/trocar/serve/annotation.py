@@ -24,7 +24,6 @@ from trocar.model.network import Network
 from trocar.prompts import PlacedPrompt, prompts_from_json
 from trocar.serve.ledger import Edit, Ledger
 from trocar.track.features import Features
-from trocar.track.order import SIGNS
 from trocar.track.session import Session, SessionOptions
 from trocar.track.track import FramePrompt, Track, entry_state
 from trocar.wire import Answer, MaskMessage, Patch, Propagating, apply_patch, make_patch, mask_version
@@ -138,8 +137,12 @@ class Annotation:
         turned = history.edits[-1:] if undo else history.undone[:1]
         before = self._shown(turned[0].object, turned[0].frame) if turned else None
         edit = self.ledger.flip(undo)
+        track = self._session.tracks.get(edit.object)
         self._rebuild(edit.object)
-        self._drop_snapshots(edit.object, edit.frame)
+        if undo and track is not None and edit.frame in track.prompted:
+            self._session.take_back(edit.object, edit.frame, track.prompted[edit.frame])
+        else:
+            self._session.snapshots.drop_from(edit.frame)
         after = self._shown(edit.object, edit.frame)
         if after is None:
             size = [] if before is None else before.patch.size
@@ -175,18 +178,6 @@ class Annotation:
 
     def _shown(self, object_id: int, frame: int) -> MaskMessage | None:
         return next((one for one in self.ledger.masks(frame, frame) if one.object == object_id), None)
-
-    def _drop_snapshots(self, object_id: int, frame: int) -> None:
-        """Forget what was tracked with prompts that no longer count."""
-        snapshots, track = self._session.snapshots, self._session.tracks.get(object_id)
-        snapshots.drop_from(frame)
-        counting = set() if track is None else {entry.id for entry in track.prompted.values()}
-        for direction in SIGNS:
-            kept = snapshots.before(direction, frame)
-            known = kept.states.get(object_id, {"entries": []})["entries"] if kept else []
-            # A pass tells the memory of all prompts when it begins, those on later frames too.
-            if any(entry["role"] == "prompted" and entry["id"] not in counting for entry in known):
-                snapshots.clear(direction)
 
     def _rebuild(self, object_id: int) -> None:
         """Make one object what the store says it is."""

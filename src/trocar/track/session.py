@@ -30,6 +30,7 @@ from trocar.track.order import SIGNS, Direction, Pass
 from trocar.track.prompt_input import prompt_input
 from trocar.track.prompter import Credibility, Prompter
 from trocar.track.propagate import Outcome, propagate, step
+from trocar.track.propagation import Propagation
 from trocar.track.rows import Task
 from trocar.track.shown import Work, frame_masks
 from trocar.track.snapshots import Snapshot, Snapshots
@@ -120,6 +121,8 @@ class Session:
         for prompt in said:
             check_prompt(prompt, geometry_of(self.source, frame), frame, len(self.source))
         before = self.tracks.get(object_id)
+        if before is None:
+            self.snapshots.disown(object_id)
         track = Track(object_id, copy.deepcopy(self._memory)) if before is None else before.fork()
         track.prompts[frame] = track.prompts.get(frame, FramePrompt()).merged(said)
         with torch.inference_mode():
@@ -137,7 +140,9 @@ class Session:
         self._edits.append((object_id, min(track.prompted), track))
 
     def undo(self) -> int:
-        """Take the last `add` or `remove` back. Returns the frame of that edit, from where to propagate again."""
+        """Take the last `add` or `remove` back. Returns the frame from where to propagate again.
+
+        It is the frame of the edit, or the first of a pass whose memory had been told of it from the beginning."""
         if not self._edits:
             raise ValueError("there is nothing to undo")
         object_id, frame, before = self._edits.pop()
@@ -146,7 +151,24 @@ class Session:
             # What still waits in the middle of a pass is the edited track's; after a removal nothing of it waits.
             before.lineage = Lineage() if edited is None else edited.lineage
             self.tracks[object_id] = before
+        if edited is not None:
+            return self.take_back(object_id, frame, edited.prompted[frame])
         self.snapshots.drop_from(frame)
+        return frame
+
+    def take_back(self, object_id: int, frame: int, answer: MemoryEntry) -> int:
+        """Forget what was tracked with an answer that no longer counts. Returns the frame to propagate from again."""
+        begun = {way: self.snapshots.first_told(way, object_id, answer, frame) for way in reversed(SIGNS)}
+        self.snapshots.drop_from(frame)
+        for way, first in begun.items():
+            # What was tracked before the frame knew of the answer too: the pass begins again.
+            if first is not None and object_id in self.tracks:
+                self.snapshots.clear(way)
+                fresh = {name: track.fork() for name, track in self.tracks.items()}
+                for track in fresh.values():
+                    track.begin(copy.deepcopy(self._memory), self._stretch(way, first, frame).visit(first))
+                self.snapshots.write(way, first - SIGNS[way], fresh)
+                frame = first
         return frame
 
     def propagate(
@@ -182,7 +204,9 @@ class Session:
         if resume:
             self.snapshots.adopt()
             passes = [self._rest(one) for one in passes]
-        return Propagation(self, [(one, start is None and one.is_whole) for one in passes if len(one)])
+        passes = [one for one in passes if len(one)]
+        made = (masks for one in passes for masks in self._run_pass(one, anew=start is None and one.is_whole))
+        return Propagation(self.source, sum(len(one) + self._held_back(one) for one in passes), made)
 
     @property
     def found(self) -> dict[int, Found]:
@@ -374,23 +398,3 @@ class Session:
         made = frame_masks(self._work, frame, entries, exact)
         named = {name: {one.name: one.presence} for name, one in self.found.items() if name in entries}
         return replace(made, classes={**named, **made.classes})
-
-
-class Propagation(Iterator[FrameMasks]):
-    """The masks of a propagation, made as they are asked for; `len` is the number of frames it visits.
-
-    The source goes with it, so that writers know sizes and names.
-    """
-
-    def __init__(self, session: Session, passes: list[tuple[Pass, bool]]) -> None:
-        self.source = session.source
-        self._length = sum(len(stretch) + session._held_back(stretch) for stretch, _ in passes)
-        self._made = (masks for stretch, anew in passes for masks in session._run_pass(stretch, anew))
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __next__(self) -> FrameMasks:
-        # Entered for each frame, not around the loop: the caller's own code must not run in inference mode.
-        with torch.inference_mode():
-            return next(self._made)

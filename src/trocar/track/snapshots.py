@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from trocar.memory.seam import MemoryEntry
 from trocar.track.order import SIGNS, Direction
 from trocar.track.track import Track
 
@@ -40,6 +41,7 @@ class Snapshots:
         self.folder = folder
         self._device = device
         self._frames: dict[Direction, set[int]] = {"forward": set(), "backward": set()}
+        self._disowned: dict[int, set[Path]] = {}  # object id -> files that speak of an earlier object of that id
 
     def adopt(self) -> None:
         """Take up what an interrupted session left in the folder."""
@@ -62,6 +64,8 @@ class Snapshots:
             part.unlink(missing_ok=True)
             raise OSError(f"cannot write the snapshot {path}: {error}; free some disk space and resume") from error
         self._frames[direction].add(frame)
+        for files in self._disowned.values():
+            files.discard(path)
 
     def before(self, direction: Direction, frame: int) -> Snapshot | None:
         """The latest snapshot from which a pass still has `frame` to visit."""
@@ -70,8 +74,24 @@ class Snapshots:
         if not earlier:
             return None
         at = sign * max(sign * one for one in earlier)
-        states = torch.load(self._path(direction, at), weights_only=True, map_location=self._device)
+        path = self._path(direction, at)
+        states = torch.load(path, weights_only=True, map_location=self._device)
+        for name in [name for name, files in self._disowned.items() if path in files]:
+            states.pop(name, None)
         return Snapshot(at, states, states.pop(FOUND, None))
+
+    def disown(self, object_id: int) -> None:
+        """A new object gets this id: what was kept so far speaks of another one."""
+        self._disowned[object_id] = {self._path(way, at) for way, frames in self._frames.items() for at in frames}
+
+    def first_told(self, direction: Direction, object_id: int, entry: MemoryEntry, frame: int) -> int | None:
+        """The first frame of the pass over `frame` whose memory was told of an answer when it began, if it was."""
+        kept = self.before(direction, frame)
+        known = kept.states.get(object_id, {"entries": []})["entries"] if kept else []
+        if not any(one["id"] == entry.id and one["role"] == "prompted" for one in known):
+            return None
+        sign = SIGNS[direction]
+        return sign * min(sign * at for at in self._frames[direction]) + sign
 
     def last(self, direction: Direction) -> int | None:
         """The frame that a pass has reached, as far as snapshots tell; None where there is none."""
