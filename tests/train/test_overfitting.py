@@ -71,7 +71,7 @@ def learned(steps: int, shown: Clip, batch: int) -> tuple[Network, list[dict[str
     """A network trained on one clip alone, drawn `batch` times a step, and its losses."""
     torch.manual_seed(0)
     network, rng = equipped_network(tiny_random(), EVERYTHING).train(), np.random.default_rng(0)
-    settings, history = Optimiser(learning_rate=2e-3, warmup_steps=10), []
+    settings, history = Optimiser(learning_rate=1e-3, warmup_steps=10), []
     optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.98))
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = learning_rate(settings, step, step / steps)
