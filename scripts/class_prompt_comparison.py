@@ -56,6 +56,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "fixed means, n = 4": {"tokens": 4, "prototypes": "mean", "contrast": "none", "scale": 0.0012},
     "stand-in for text, n = 4": {"tokens": 4, "prototypes": "stand-in", "contrast": "none"},
     "contrastive, n = 2": {"tokens": 2},
+    "contrastive, n = 6": {"tokens": 6},
     "contrastive, n = 8": {"tokens": 8},
     "learned, no contrast, n = 4": {"tokens": 4, "contrast": "none"},
 }
@@ -161,8 +162,8 @@ def score(path: Path, network: Network, clips: Mapping[str, Sequence[Clip]], fea
     told, decided = [], []
     for clip in clips["held out"]:
         answers = ask_clip(model, network, clip, cache)
-        told.append(answers.counts(answers.shown))
-        decided.append(answers.counts(answers.there))
+        told.append(answers.told)
+        decided.append(answers.decided)
     _keep(out, told=np.stack(told), decided=np.stack(decided))
 
 

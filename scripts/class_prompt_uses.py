@@ -27,7 +27,7 @@ from trocar.classprompt import ClassModel, open_class_model
 from trocar.classprompt.embeddings import EmbeddingCache
 from trocar.classprompt.few_frames import add_class
 from trocar.classprompt.finder import ClassFinder
-from trocar.classprompt.presence import present
+from trocar.classprompt.presence import believed
 from trocar.datasets.clip import Clip
 from trocar.datasets.lookalike_scenes import LOOKALIKES, class_map, lookalike_scene
 from trocar.formats import write_run_record
@@ -151,7 +151,8 @@ def tracked(plan: Plan, out: Path, weights: str) -> dict[str, Any]:
         with torch.inference_mode():
             features = cache.encode(list(clip.images))
             answers = model.masks(network, features, range(7))
-            tables["frame by frame"].append(present(model, answers, range(7)).cpu().numpy())
+            found = believed(model, features, answers, range(7)).logits > 0
+            tables["frame by frame"].append(found.flatten(2).any(-1).cpu().numpy())
         tables["tracked"].append(np.stack(list(_by_name(network, model, clip))))
         print(number, {name: int(rows[-1].sum()) for name, rows in tables.items()}, flush=True)
     there = np.stack(tables.pop("truth"))  # (clips, frames, classes)

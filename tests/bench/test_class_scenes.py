@@ -32,7 +32,8 @@ def answers(there: list[list[int]], shown: list[list[int]]) -> ClipAnswers:
     classes = len(there[0])
     truth = np.array([[[k + 1 if k in frame else 0 for k in range(classes)]] for frame in shown], np.uint8)
     masks = np.repeat(np.eye(classes, dtype=bool)[None, :, None, :], len(shown), axis=0)
-    return ClipAnswers(masks, np.ones((len(shown), classes)), np.array(there, bool), truth)
+    believed = masks & np.array(there, bool)[..., None, None]
+    return ClipAnswers(masks, believed, np.ones((len(shown), classes)), truth)
 
 
 def test_figures_of_counts_are_those_of_the_metrics() -> None:
@@ -47,7 +48,7 @@ def test_figures_of_counts_are_those_of_the_metrics() -> None:
 
 def test_what_the_model_says_is_there_is_painted_and_false_finds_are_counted() -> None:
     made = answers([[1, 1], [0, 1], [0, 0]], [[0], [1], [1]])
-    counts = made.counts(made.there)
+    counts = made.decided
     assert counts[:, 1].tolist() == [[1, 1], [0, 1], [0, 0]]
     assert false_presence(counts[None]) == pytest.approx(1 / 3), "one of three absent classes of a frame"
     assert figures(counts[None])["Challenge IoU"] == pytest.approx(2 / 3)
@@ -56,7 +57,7 @@ def test_what_the_model_says_is_there_is_painted_and_false_finds_are_counted() -
 
 def test_all_classes_given_and_shown_leave_no_false_find() -> None:
     made = answers([[0, 0], [0, 0]], [[0], [1]])
-    counts = made.counts(made.shown)
+    counts = made.told
     assert figures(counts[None]) == {"Challenge IoU": 1.0, "IoU": 1.0, "mcIoU": 1.0}
     assert false_presence(counts[None]) == 0.0
 
@@ -81,8 +82,8 @@ def test_a_clip_is_asked_for_every_class(tmp_path: Path) -> None:
     found = ask_clip(model, network, clip, cache)
     assert found.masks.shape == (2, 7, 64, 64)
     assert np.array_equal(found.truth, class_map(clip))
-    assert found.quality.shape == found.there.shape == (2, 7)
-    assert not found.there.any(), "nobody calibrated it"
+    assert found.quality.shape == (2, 7)
+    assert not found.believed.any(), "nobody calibrated it"
     calibrate_on(model, network, [clip, lookalike_scene(5, 2, 64)], cache)
     assert len(model.config.presence) == 7
     assert np.array_equal(ask_clip(model, network, clip, cache).masks, found.masks)

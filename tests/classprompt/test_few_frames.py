@@ -31,7 +31,7 @@ def model(network: Network) -> ClassModel:
     config = ClassPromptConfig(("hook", "grasper"), network.config.hidden_dim, (side // 16) ** 2, side)
     made = ClassModel(config, network).eval()
     made.config = made.head.config = ClassPromptConfig(
-        **{**vars(config), "encoder": made.config.encoder, "presence": ((1.0,) * 6, (3.0,) * 6)}
+        **{**vars(config), "encoder": made.config.encoder, "presence": ((1.0,) * 7, (3.0,) * 7)}
     )
     return made
 
@@ -61,11 +61,11 @@ def test_the_others_answer_as_before_to_the_bit(
     made.save(tmp_path / "more.safetensors", dtype=torch.float32)
     again = open_class_model(tmp_path / "more.safetensors", network)
     assert again.config.names == ("hook", "grasper", "clip")
-    assert again.config.presence[2] == (2.0,) * 6
+    assert again.config.presence[2] == (2.0,) * 7
     old = model.masks(network, features, [0, 1])
     for asked, place in (([0, 1], [0, 1]), ([1, 2, 0], [2, 0])):
         new = again.masks(network, features, asked)
-        for name in ("logits", "quality", "similarity", "object_score"):
+        for name in ("logits", "quality", "object_score"):
             assert torch.equal(getattr(new, name)[:, place], getattr(old, name)), (asked, name)
     assert all(torch.equal(one, model.state_dict()[name]) for name, one in before.items())
 

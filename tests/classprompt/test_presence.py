@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trocar.classprompt import ClassMasks, ClassModel, ClassPromptConfig, open_class_model
 from trocar.classprompt.finder import ClassFinder
-from trocar.classprompt.presence import EVIDENCE, calibrate, evidence, fit_presence, presence, present
+from trocar.classprompt.presence import EVIDENCE, believed, calibrate, evidence, fit_presence, instances, presence
 from trocar.model import Network, tiny_random
 from trocar.model.tensors import ImageFeatures
 
@@ -39,19 +39,23 @@ def frames(network: Network) -> list[ImageFeatures]:
         return [network.encode_image(torch.randn(1, 3, 64, 64)) for _ in range(6)]
 
 
-def found(logits: torch.Tensor, similarity: float = 0.5, quality: float = 0.75, score: float = 2.0) -> ClassMasks:
+def found(logits: torch.Tensor, quality: float = 0.75, score: float = 2.0) -> ClassMasks:
     shape = logits.shape[:2]
-    return ClassMasks(logits, torch.full(shape, quality), torch.full(shape, similarity), torch.full(shape, score))
+    return ClassMasks(logits, torch.full(shape, quality), torch.full(shape, score))
 
 
-def test_the_evidence_by_hand() -> None:
-    """A mask of 3 of 16 cells whose probabilities are 1/2 and above."""
-    logits = torch.full((1, 1, 4, 4), -5.0)
-    logits[0, 0, 0, :3] = math.log(4)  # probability 0.8
-    numbers = dict(zip(EVIDENCE, evidence(found(logits))[0, 0].tolist(), strict=True))
+def test_the_evidence_by_hand(model: ClassModel, frames: list[ImageFeatures]) -> None:
+    """A mask of 3 of 16 cells with a probability of 0.8, over features that are the prototype; nothing was fitted."""
+    logits = torch.full((1, 1, 4, 4), -50.0)
+    logits[0, 0, 0, :3] = math.log(4)
+    prototype = model.head.prototypes.detach()[0]
+    features = replace(frames[0], stride16=prototype[None, :, None, None].expand_as(frames[0].stride16))
+    seen = instances(found(logits), [0])
+    numbers = dict(zip(EVIDENCE, evidence(model, features, seen)[0].tolist(), strict=True))
     assert numbers == pytest.approx(
         {
-            "similarity": 0.5,
+            "similarity": 1.0,
+            "likeness": 0.0,
             "quality": math.log(3),  # the logit of 3/4
             "object score": 2.0,
             "area": math.log(4 / 17),
@@ -61,23 +65,44 @@ def test_the_evidence_by_hand() -> None:
     )
 
 
-def test_outliers_saturate_and_an_empty_mask_is_finite() -> None:
-    numbers = evidence(found(torch.full((1, 1, 4, 4), -5.0), quality=1.0, score=30.0))[0, 0]
-    assert numbers[1:].tolist() == pytest.approx([8.0, 8.0, math.log(1 / 17), 0.0], abs=1e-3)
+def test_outliers_saturate_and_nothing_found_is_no_evidence(model: ClassModel, frames: list[ImageFeatures]) -> None:
+    numbers = evidence(model, frames[0], instances(found(torch.ones(1, 1, 4, 4), quality=1.0, score=30.0), [0]))[0]
+    assert numbers[2:4].tolist() == pytest.approx([8.0, 8.0], abs=1e-3)
+    assert evidence(model, frames[0], instances(found(torch.full((1, 2, 4, 4), -1.0)), [0, 1])).shape == (0, 6)
 
 
-def test_presence_is_the_logistic_of_the_weighed_evidence(model: ClassModel) -> None:
-    model.config = replace(model.config, presence=((0.5, 0, 0, 1.0, 0, 0), (-4.0, 2.0, 0, 0, 0, 0)))
+def test_each_instance_is_weighed_by_itself(model: ClassModel, frames: list[ImageFeatures]) -> None:
+    """By its area alone: of two instances of 10 and 40 of 256 cells only the larger one is believed."""
+    threshold = math.log(20 / 257)
+    model.config = replace(model.config, presence=((-10 * threshold, 0, 0, 0, 0, 10.0, 0), (0.0,) * 7))
+    logits = torch.full((1, 1, 16, 16), -5.0)
+    logits[0, 0, :2, :5] = 3.0
+    logits[0, 0, 8:12, 4:14] = 3.0
+    masks = found(logits)
+    seen = instances(masks, [0])
+    assert (seen.logits > 0).sum((1, 2)).tolist() == [40, 10]
+    chances = presence(model, frames[0], seen).tolist()
+    assert chances == pytest.approx([1 / (1 + (20 / 41) ** 10), 1 / (1 + (20 / 11) ** 10)], rel=1e-4)
+    kept = believed(model, frames[0], masks, [0]).logits > 0
+    assert kept.sum() == 40
+    assert kept[0, 0, 8:12, 4:14].all()
+
+
+def test_presence_is_the_logistic_of_the_weighed_evidence(model: ClassModel, frames: list[ImageFeatures]) -> None:
+    model.config = replace(model.config, presence=((0.5, 0, 0, 0, 1.0, 0, 0), (-4.0, 0, 0, 0, 0.5, 0, 0)))
     masks = found(torch.ones(1, 2, 4, 4))
-    assert presence(model, masks, [0, 1]).tolist()[0] == pytest.approx([1 / (1 + math.exp(-2.5)), 1 / (1 + math.e**3)])
-    assert presence(model, masks, [1, 0]).tolist()[0] == pytest.approx([1 / (1 + math.e**3), 1 / (1 + math.exp(-2.5))])
-    assert present(model, masks, [0, 1]).tolist() == [[True, False]]
-    assert presence(model, found(torch.full((1, 2, 4, 4), -1.0)), [0, 1]).tolist() == [[0.0, 0.0]]
+    chances = [1 / (1 + math.exp(-2.5)), 1 / (1 + math.e**3)]
+    assert presence(model, frames[0], instances(masks, [0, 1])).tolist() == pytest.approx(chances)
+    assert presence(model, frames[0], instances(masks, [1, 0])).tolist() == pytest.approx(chances[::-1])
+    kept = believed(model, frames[0], masks, [0, 1]).logits > 0
+    assert kept.flatten(2).any(-1).tolist() == [[True, False]]
 
 
-def test_a_model_that_was_never_calibrated_says_so(model: ClassModel, network: Network) -> None:
+def test_a_model_that_was_never_calibrated_says_so(
+    model: ClassModel, network: Network, frames: list[ImageFeatures]
+) -> None:
     with pytest.raises(ValueError, match="never calibrated"):
-        presence(model, found(torch.ones(1, 2, 4, 4)), [0, 1])
+        presence(model, frames[0], instances(found(torch.ones(1, 2, 4, 4)), [0, 1]))
     with pytest.raises(ValueError, match="never calibrated"):
         ClassFinder(model, network)
 
@@ -127,18 +152,26 @@ def test_nothing_to_tell_is_an_error(there: bool) -> None:
 def test_calibration_makes_a_model_right_on_what_it_can_tell(
     model: ClassModel, network: Network, frames: list[ImageFeatures], tmp_path: Path
 ) -> None:
-    """Whether a class is there is set by its similarity, which is among the evidence."""
+    """Whether a class is there is set by the similarity of what is found, which is among the evidence."""
     with torch.no_grad():
-        masks = [model.masks(network, one, [0, 1]) for one in frames]
-    middle = torch.cat([one.similarity for one in masks]).median()
-    shown = [{number: bool(one.similarity[0, number] > middle) for number in (0, 1)} for one in masks]
+        masks = [
+            replace(one, logits=one.logits + 50) for one in (model.masks(network, each, [0, 1]) for each in frames)
+        ]
+        seen = [evidence(model, one, instances(found, [0, 1])) for one, found in zip(frames, masks, strict=True)]
+    model.masks = lambda network, features, classes: replace(  # type: ignore[method-assign]
+        (made := ClassModel.masks(model, network, features, classes)), logits=made.logits + 50
+    )
+    middle = torch.cat([one[:, 0] for one in seen]).median()
+    shown = [{number: bool(one[number, 0] > middle) for number in (0, 1)} for one in seen]
     many = [pair for _ in range(40) for pair in zip(frames, shown, strict=True)]
     calibrate(model, network, many)
-    for one, wanted in zip(masks, shown, strict=True):
-        assert present(model, one, [0, 1])[0].tolist() == [wanted[0], wanted[1]]
+    for one, found, wanted in zip(frames, masks, shown, strict=True):
+        kept = believed(model, one, found, [0, 1]).logits > 0
+        assert kept.flatten(2).any(-1)[0].tolist() == [wanted[0], wanted[1]]
     model.save(tmp_path / "model.safetensors", dtype=torch.float32)
     again = open_class_model(tmp_path / "model.safetensors", network)
-    assert torch.equal(presence(again, masks[0], [0, 1]), presence(model, masks[0], [0, 1]))
+    rows = instances(masks[0], [0, 1])
+    assert torch.equal(presence(again, frames[0], rows), presence(model, frames[0], rows))
     with pytest.raises(ValueError, match="nothing to calibrate"):
         calibrate(model, network, [])
 
@@ -146,7 +179,7 @@ def test_calibration_makes_a_model_right_on_what_it_can_tell(
 def test_the_finder_looks_for_what_it_is_asked(
     model: ClassModel, network: Network, frames: list[ImageFeatures]
 ) -> None:
-    rows = ((3.0, 0, 0, 0, 0, 0), (-3.0, 0, 0, 0, 0, 0))
+    rows = ((3.0, 0, 0, 0, 0, 0, 0), (-3.0, 0, 0, 0, 0, 0, 0))
     model.config = replace(model.config, presence=rows)
     assert ClassFinder(model, network).classes == NAMES
     assert ClassFinder(model, network, ["GRASPER", "grasper"]).classes == ("grasper",)

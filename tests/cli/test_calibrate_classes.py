@@ -36,7 +36,7 @@ def test_a_file_is_calibrated_by_its_recipe(tmp_path: Path, capsys: pytest.Captu
     assert "no inner split" in capsys.readouterr().err
     recipe.write_text(RECIPE + INNER)
     assert main(["classes", "calibrate", str(file), str(recipe), *data]) == 0
-    assert [len(row) for row in read_class_config(file).presence] == [6, 6]
+    assert [len(row) for row in read_class_config(file).presence] == [7, 7]
     recipe.write_text((RECIPE + INNER).replace('"clip applier"', '"ultrasound probe"'))
     assert main(["classes", "calibrate", str(file), str(recipe), *data]) == 2
     assert "knows other classes" in capsys.readouterr().err

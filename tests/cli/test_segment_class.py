@@ -20,7 +20,7 @@ from trocar.model import Network, tiny_random
 from trocar.model.checkpoint import open_network, save_weights
 
 FRAMES = 8
-ALWAYS, NEVER = (9.0, 0, 0, 0, 0, 0), (-9.0, 0, 0, 0, 0, 0)
+ALWAYS, NEVER = (9.0, 0, 0, 0, 0, 0, 0), (-9.0, 0, 0, 0, 0, 0, 0)
 
 
 @pytest.fixture(scope="module")

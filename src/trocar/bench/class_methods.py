@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trocar.bench.trackers import AnnotatedFrames
-from trocar.classprompt import ClassMasks, ClassModel, open_class_model
-from trocar.classprompt.presence import present
+from trocar.classprompt import ClassModel, open_class_model
+from trocar.classprompt.presence import believed
 from trocar.classprompt.reference import Reference, reference_of, segment_like, weigh_candidates
 from trocar.datasets.location import locate
 from trocar.formats.coco_detections import read_detections
@@ -197,16 +197,12 @@ def of_class_model(asked: Asked, view: AnnotatedFrames, truths: Truths, told: bo
         with torch.inference_mode():
             features = _encoded(asked.network, shown, image)
             found = model.masks(asked.network, features, [indices[number] for number in wanted])
-            keep = [True] * len(wanted) if told else present(model, found, [indices[n] for n in wanted])[0].tolist()
-        kept = [slot for slot, one in enumerate(keep) if one]
+            if not told:
+                found = believed(model, features, found, [indices[number] for number in wanted])
+        kept = [slot for slot, logits in enumerate(found.logits[0]) if told or bool((logits > 0).any())]
         numbers = [wanted[slot] for slot in kept]
         size = (image.shape[0], image.shape[1])
         yield painted(found.logits[0, kept], found.quality[0, kept].tolist(), numbers, shown, size)
-
-
-def _there(model: ClassModel, found: ClassMasks, classes: Sequence[int]) -> list[int]:
-    """Which of the classes that were asked for on one frame are there, by their place in the list."""
-    return [slot for slot, there in enumerate(present(model, found, classes)[0].tolist()) if there]
 
 
 def painted(

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from trocar.bench.paired import Interval, interval
-from trocar.classprompt import ClassModel
+from trocar.classprompt import ClassMasks, ClassModel
 from trocar.classprompt.embeddings import EmbeddingCache
-from trocar.classprompt.presence import calibrate, present
+from trocar.classprompt.presence import believed, calibrate
 from trocar.datasets import Clip
 from trocar.datasets.lookalike_scenes import class_map
 from trocar.metrics.endovis import count, merge_classes
@@ -36,30 +36,36 @@ class ClipAnswers:
 
     Args:
         masks: (T, C, rows, columns) bool, all classes on every frame.
+        believed: (T, C, rows, columns) bool, what the model says is there; nothing if it was never calibrated.
         quality: (T, C) predicted IoU.
-        there: (T, C) bool, whether the model says that the class is there; nowhere if it was never calibrated.
         truth: (T, rows, columns) class numbers from 1.
     """
 
     masks: NDArray[np.bool_]
+    believed: NDArray[np.bool_]
     quality: NDArray[np.float64]
-    there: NDArray[np.bool_]
     truth: NDArray[np.uint8]
 
     @property
-    def shown(self) -> NDArray[np.bool_]:
-        """(T, C) whether the frame shows the class."""
+    def told(self) -> Counts:
+        """The pixels of the maps that the classes make which a frame shows."""
         classes = np.arange(1, self.masks.shape[1] + 1)
-        return np.stack([np.isin(classes, frame) for frame in self.truth])
+        shown = np.stack([np.isin(classes, frame) for frame in self.truth])
+        return self._counts(self.masks & shown[..., None, None])
 
-    def counts(self, asked: NDArray[np.bool_]) -> Counts:
-        """The pixels of the maps that the (T, C) asked classes make, merged by predicted quality."""
+    @property
+    def decided(self) -> Counts:
+        """The pixels of the maps that the model makes of what it believes."""
+        return self._counts(self.believed)
+
+    def _counts(self, every: NDArray[np.bool_]) -> Counts:
+        """Of maps, masks being merged by predicted quality."""
         found = []
-        for masks, quality, one in zip(self.masks, self.quality, asked, strict=True):
-            numbers = np.flatnonzero(one)
+        for masks, quality in zip(every, self.quality, strict=True):
+            numbers = np.flatnonzero(masks.any(axis=(1, 2)))
             empty = np.zeros(masks.shape[1:], np.uint8)
             found.append(
-                merge_classes(list(masks[one]), (numbers + 1).tolist(), quality[one].tolist())
+                merge_classes(list(masks[numbers]), (numbers + 1).tolist(), quality[numbers].tolist())
                 if len(numbers)
                 else empty
             )
@@ -75,12 +81,13 @@ def ask_clip(model: ClassModel, network: Network, clip: Clip, cache: EmbeddingCa
     classes = range(len(model.config.names))
     found = model.masks(network, features, classes)
     size = (clip.labels.shape[1], clip.labels.shape[2])
-    masks = np.stack([(shown.to_frame(logits.float(), size) > 0).cpu().numpy() for logits in found.logits])
-    there = np.zeros(masks.shape[:2], np.bool_)
-    if model.config.presence:
-        there = present(model, found, classes).cpu().numpy()
-    quality = found.quality.double().cpu().numpy()
-    return ClipAnswers(masks, quality, there, class_map(clip, model.config.names))
+
+    def masks(found: ClassMasks) -> NDArray[np.bool_]:
+        return np.stack([(shown.to_frame(logits.float(), size) > 0).cpu().numpy() for logits in found.logits])
+
+    every = masks(found)
+    kept = masks(believed(model, features, found, classes)) if model.config.presence else np.zeros_like(every)
+    return ClipAnswers(every, kept, found.quality.double().cpu().numpy(), class_map(clip, model.config.names))
 
 
 def calibrate_on(model: ClassModel, network: Network, clips: Iterable[Clip], cache: EmbeddingCache) -> ClassModel:

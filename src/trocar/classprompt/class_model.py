@@ -10,15 +10,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trocar.classprompt.config import ClassPromptConfig
-from trocar.classprompt.contrast import class_embeddings
 from trocar.classprompt.encoder import ENCODER, encoder_fingerprint
 from trocar.classprompt.head import ClassPromptHead
+from trocar.classprompt.likeness import Likeness
 from trocar.model.checkpoint import WeightsError, read_head
 from trocar.model.network import Network
 from trocar.model.tensors import ImageFeatures
@@ -48,22 +47,19 @@ class ClassMasks:
     Args:
         logits: (F, C, s, s).
         quality: (F, C) predicted IoU.
-        similarity: (F, C) evidence of the class, -1..1: the cosine of its prototype and the mean feature inside the
-            mask that was found, which is what contrastive learning has pulled together.
         object_score: (F, C) logit.
     """
 
     logits: Tensor
     quality: Tensor
-    similarity: Tensor
     object_score: Tensor
 
 
 class ClassModel(nn.Module):
     """Masks of named classes from a network's features (SurgicalSAM, figure 3).
 
-    Only `head` and `decoder` learn. The network gives features, the positions of places, and nothing else; it is passed
-    to each call and never changed.
+    Only `head` and `decoder` learn; `likeness` is fitted when they have. The network gives features, the positions of
+    places, and nothing else; it is passed to each call and never changed.
     """
 
     def __init__(self, config: ClassPromptConfig, network: Network) -> None:
@@ -85,6 +81,7 @@ class ClassModel(nn.Module):
         self.config = replace(config, encoder=config.encoder or encoder_fingerprint(network))
         self.head = ClassPromptHead(self.config)
         self.head.take_signs(network)
+        self.likeness = Likeness(len(config.names))
         self.decoder = copy.deepcopy(network.mask_decoder)
         for name, parameter in self.decoder.named_parameters():  # all but what encoding an image runs through
             parameter.requires_grad_(not f"mask_decoder.{name}".startswith(ENCODER))
@@ -141,17 +138,13 @@ class ClassModel(nn.Module):
             features: of F frames.
             classes: C numbers of classes, from 0; `config.numbers` gives them for names.
         """
-        raw = features.stride16.to(self.head.prototypes.dtype)
-        count = len(raw)
-        wanted = torch.tensor(list(classes), dtype=torch.long, device=raw.device)
-        frame = torch.arange(count, device=raw.device).repeat_interleave(len(wanted))
+        device, count = features.stride16.device, len(features.stride16)
+        wanted = torch.tensor(list(classes), dtype=torch.long, device=device)
+        frame = torch.arange(count, device=device).repeat_interleave(len(wanted))
         rows = self.answer(network, features, wanted.repeat(count), frame)
-        inside = class_embeddings(raw[frame], rows.logits.sigmoid())
-        similarity = F.cosine_similarity(inside, self.head.prototypes[wanted].repeat(count, 1), dim=1)
-        logits, quality, similarity, score = (
-            one.unflatten(0, (count, len(wanted))) for one in (rows.logits, rows.quality, similarity, rows.object_score)
+        return ClassMasks(
+            *(one.unflatten(0, (count, len(wanted))) for one in (rows.logits, rows.quality, rows.object_score))
         )
-        return ClassMasks(logits, quality, similarity, score)
 
     def save(self, path: Path, info: dict[str, str] | None = None, dtype: torch.dtype = torch.float16) -> None:
         """Write head and decoder as safetensors that say what they are; the file appears whole or not at all.
@@ -161,7 +154,11 @@ class ClassModel(nn.Module):
             info: what else people should know (recipe, data, licence), kept as text in the file's head.
             dtype: float16 halves the file; float32 keeps every bit.
         """
-        tensors = {name: one.detach().to("cpu", dtype).contiguous() for name, one in self.state_dict().items()}
+        tensors = {
+            # What likeness was fitted to spans many sizes, which half the bits would lose.
+            name: one.detach().to("cpu", torch.float32 if name.startswith("likeness.") else dtype).contiguous()
+            for name, one in self.state_dict().items()
+        }
         head = {**(info or {}), "kind": KIND, "class_prompts": json.dumps(asdict(self.config))}
         part = path.with_name(path.name + ".part")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -205,7 +202,8 @@ def open_class_model(path: Path, network: Network) -> ClassModel:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
+        model.likeness = Likeness(len(config.names), len(tensors["likeness.middle"]))
         model.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, KeyError) as error:
         raise WeightsError(f"{path} is damaged ({str(error).splitlines()[0]}): fetch or train it again") from error
     return model.to(next(network.prompt_encoder.parameters()).device).eval()

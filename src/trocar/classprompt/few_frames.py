@@ -1,13 +1,15 @@
 """A class more from a few labelled frames, without training the rest again.
 
 The prototype of the class is the mean feature inside its masks (equation 10 of SurgicalSAM, averaged over the frames),
-brought to the mean length of the prototypes that were trained, on which the size of similarities depends. It may then
+brought to the mean length of the prototypes that were trained, on which the size of similarities depends; what it looks
+like (`likeness.py`) is learned from the same masks. The prototype may then
 be fitted to the same frames: the prototype alone moves, by the Dice loss, and no other weight. The trained classes do
 not see the added one, so they answer as before, to the bit.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from trocar.classprompt.class_model import ClassModel
 from trocar.classprompt.contrast import class_embeddings
+from trocar.classprompt.likeness import appearance
 from trocar.model.network import Network
 from trocar.model.tensors import ImageFeatures
 
@@ -57,7 +60,10 @@ def add_class(
     length = state["head.prototypes"][: config.trained].norm(dim=1).mean()
     prototype = length * F.normalize(F.normalize(own, dim=1).mean(0), dim=0)
     state["head.prototypes"] = torch.cat((state["head.prototypes"], prototype[None]))
-    extended.load_state_dict(state)
+    extended.likeness = copy.deepcopy(model.likeness)
+    inside = F.adaptive_avg_pool2d(masks[:, None].float(), features.stride4.shape[-1])[:, 0]
+    extended.likeness.add(appearance(features, inside, torch.arange(len(masks), device=masks.device)))
+    extended.load_state_dict(state | {f"likeness.{name}": one for name, one in extended.likeness.state_dict().items()})
     extended = extended.to(prototype.device).eval()
     if steps:
         _fit(extended, network, features, masks, steps)

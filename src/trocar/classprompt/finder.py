@@ -1,7 +1,7 @@
 """What a class model sees on a frame: the prompter that finds objects by the name of their class.
 
-It says for each class how probable it is, splits its mask into instances, and gives their masks. What follows from
-that is not decided here.
+It splits the mask of each class into instances, and says of each how probable it is. What follows from that is not
+decided here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from trocar.classprompt.class_model import ClassModel
-from trocar.classprompt.instances import Pieces, split_instances
-from trocar.classprompt.presence import presence
+from trocar.classprompt.instances import Pieces
+from trocar.classprompt.presence import instances, presence
 from trocar.model.network import Network
 from trocar.model.tensors import ImageFeatures
 
@@ -25,7 +25,7 @@ class ClassSighting:
 
     Args:
         name: of the class.
-        presence: probability that the class is there, 0..1.
+        presence: probability that it is one of the class, 0..1.
         quality: predicted IoU of the class's mask, 0..1.
         logits: (s, s).
     """
@@ -64,11 +64,10 @@ class ClassFinder:
     def look(self, frame: int, features: ImageFeatures) -> list[ClassSighting]:
         """What is seen on a frame; `frame` itself, its number, is not looked at."""
         with torch.no_grad():
-            found = self._model.masks(self._network, features, self._numbers)
-            chances = presence(self._model, found, self._numbers)[0].tolist()
-        quality = found.quality[0].clamp(0, 1).tolist()
+            seen = instances(self._model.masks(self._network, features, self._numbers), self._numbers, self._pieces)
+            chances = presence(self._model, features, seen).tolist()
+        names, quality = self._model.config.names, seen.quality.clamp(0, 1).tolist()
         return [
-            ClassSighting(name, chances[at], quality[at], logits)
-            for at, name in enumerate(self.classes)
-            for logits in split_instances(found.logits[0, at], self._pieces)
+            ClassSighting(names[number], chances[at], quality[at], seen.logits[at])
+            for at, number in enumerate(seen.classes.tolist())
         ]

@@ -1,61 +1,113 @@
-"""Whether a class is there at all: a calibrated probability from what its mask looks like.
+"""Whether a class is there at all: a calibrated probability for each thing that its prompt finds.
 
-SurgicalSAM's release is told which classes a frame shows, so its IoU equals its Challenge IoU. Here the answer to each
-class is weighed by a logistic regression on five numbers, `EVIDENCE`, fitted on tune data that neither trained the
-model nor is reported. Each class has its own weights, drawn towards those that all classes share: a class with few tune
-frames, or none, is decided like the others.
+SurgicalSAM's release is told which classes a frame shows, so its IoU equals its Challenge IoU. Here the mask that a
+class gets is split into its instances, and each is weighed by a logistic regression on six numbers, `EVIDENCE`, fitted
+on tune data that neither trained the model nor is reported. Each class has its own weights, drawn towards those that
+all classes share: a class with few tune frames, or none, is decided like the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
 from trocar.classprompt.class_model import ClassMasks, ClassModel
+from trocar.classprompt.contrast import class_embeddings
+from trocar.classprompt.instances import OUTSIDE, Pieces, split_instances
+from trocar.classprompt.likeness import appearance
 from trocar.model.network import Network
 from trocar.model.tensors import ImageFeatures
 
-EVIDENCE = ("similarity", "quality", "object score", "area", "sharpness")
-SCORE_LIMIT = 8.0  # object scores and the logit of quality saturate here: outliers must not decide
+EVIDENCE = ("similarity", "likeness", "quality", "object score", "area", "sharpness")
+SCORE_LIMIT = 8.0  # likeness, object scores and the logit of quality saturate here: outliers must not decide
 OWN, SHARED = 10.0, 0.01  # how strongly a class's weights are drawn to the shared ones, and those to 0
 
 Numbers = NDArray[np.float64]
 
 
-def evidence(found: ClassMasks) -> Tensor:
-    """What speaks for each class being there, (F, C, 5) in the order of `EVIDENCE`.
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """R instances of classes on frames.
 
-    The cosine with the prototype; the logit of the predicted IoU; the object score; the logarithm of the mask's part of
-    the picture; and how sure the mask is of its own pixels, their mean probability.
+    Args:
+        frame: (R,) long, the frame that each is on.
+        classes: (R,) long, the number of its class.
+        logits: (R, s, s) of it alone.
+        quality: (R,) predicted IoU of its class's mask.
+        object_score: (R,) logit of its class's mask.
     """
-    limit = 1 / (1 + np.exp(SCORE_LIMIT))
-    chances = found.logits.float().sigmoid()
-    inside = (found.logits > 0).float()
-    pixels = inside.sum((-2, -1))
-    cells = inside.shape[-2] * inside.shape[-1]
+
+    frame: Tensor
+    classes: Tensor
+    logits: Tensor
+    quality: Tensor
+    object_score: Tensor
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def instances(found: ClassMasks, classes: Sequence[int], rules: Pieces | None = None) -> Instances:
+    """What was found, split into instances; class by class on each frame, the largest first.
+
+    Args:
+        found: (F, C) masks.
+        classes: their C numbers.
+        rules: how masks are split.
+    """
+    device = found.logits.device
+    rows = [
+        (frame, place, piece)
+        for frame, masks in enumerate(found.logits)
+        for place, logits in enumerate(masks)
+        for piece in split_instances(logits, rules)
+    ]
+    frame = torch.tensor([one for one, _, _ in rows], dtype=torch.long, device=device)
+    place = torch.tensor([one for _, one, _ in rows], dtype=torch.long, device=device)
+    logits = torch.stack([one for _, _, one in rows]) if rows else found.logits.new_zeros(0, *found.logits.shape[-2:])
+    numbers = torch.tensor(list(classes), dtype=torch.long, device=device)
+    return Instances(frame, numbers[place], logits, found.quality[frame, place], found.object_score[frame, place])
+
+
+def evidence(model: ClassModel, features: ImageFeatures, seen: Instances) -> Tensor:
+    """What speaks for each instance being one of its class, (R, 6) in the order of `EVIDENCE`.
+
+    The cosine of the prototype and the mean feature inside the mask, which is what contrastive learning has pulled
+    together; the logarithm of the probability that what is inside looks like the class (`likeness.py`); the logit of
+    the predicted IoU; the object score; the logarithm of the mask's part of the picture; and how sure the mask is of
+    its own pixels, their mean probability.
+    """
+    low = 1 / (1 + np.exp(SCORE_LIMIT))
+    chances = seen.logits.float().sigmoid()
+    inside = (seen.logits > 0).float()
+    pixels, cells = inside.sum((-2, -1)), inside.shape[-2] * inside.shape[-1]
+    own = class_embeddings(features.stride16.float()[seen.frame], chances)
+    like = model.likeness(appearance(features, chances * inside, seen.frame), seen.classes, model.config.trained)
     parts = (
-        found.similarity.float(),
-        found.quality.float().logit(eps=float(limit)),
-        found.object_score.float().clamp(-SCORE_LIMIT, SCORE_LIMIT),
+        F.cosine_similarity(own, model.head.prototypes[seen.classes].float(), dim=1),
+        like.clamp(min=-SCORE_LIMIT),
+        seen.quality.float().logit(eps=float(low)),
+        seen.object_score.float().clamp(-SCORE_LIMIT, SCORE_LIMIT),
         ((pixels + 1) / (cells + 1)).log(),
         (chances * inside).sum((-2, -1)) / pixels.clamp(min=1),
     )
     return torch.stack(parts, dim=-1)
 
 
-def presence(model: ClassModel, found: ClassMasks, classes: Sequence[int]) -> Tensor:
-    """The probability of each class being there, (F, C) in 0..1; 0 where its mask is empty.
+def presence(model: ClassModel, features: ImageFeatures, seen: Instances) -> Tensor:
+    """The probability of each instance being one of its class, (R,) in 0..1.
 
     Args:
         model: calibrated.
-        found: its answers.
-        classes: C numbers, those that were asked for.
+        features: of the frames.
+        seen: what was found on them.
 
     Raises:
         ValueError: the model was never calibrated.
@@ -66,18 +118,30 @@ def presence(model: ClassModel, found: ClassMasks, classes: Sequence[int]) -> Te
             "this class model cannot say which classes are there, since it was never calibrated: run "
             "`trocar classes calibrate` on data that neither trained it nor is reported"
         )
-    weights = torch.tensor([rows[number] for number in classes], device=found.logits.device)
-    logits = (evidence(found) * weights[:, 1:]).sum(-1) + weights[:, 0]
-    return torch.where((found.logits > 0).any(-1).any(-1), logits.sigmoid(), 0.0)
+    weights = torch.tensor(rows, device=seen.logits.device)[seen.classes]
+    return ((evidence(model, features, seen) * weights[:, 1:]).sum(-1) + weights[:, 0]).sigmoid()
 
 
-def present(model: ClassModel, found: ClassMasks, classes: Sequence[int]) -> Tensor:
-    """Which of the classes count as there, (F, C) bool: those that are rather there than not.
+def believed(model: ClassModel, features: ImageFeatures, found: ClassMasks, classes: Sequence[int]) -> ClassMasks:
+    """What was found, with only those instances that are rather of their class than not; the others' pixels are ground.
+
+    Args:
+        model: calibrated.
+        features: of the F frames.
+        found: its answers on them.
+        classes: C numbers, those that were asked for.
 
     Raises:
         ValueError: see `presence`.
     """
-    return presence(model, found, classes) >= 0.5
+    seen = instances(found, classes)
+    keep = presence(model, features, seen) >= 0.5
+    place = {number: at for at, number in enumerate(classes)}
+    logits = found.logits.clamp(max=OUTSIDE)
+    for row in keep.nonzero()[:, 0].tolist():
+        frame, at = int(seen.frame[row]), place[int(seen.classes[row])]
+        logits[frame, at] = torch.maximum(logits[frame, at], seen.logits[row])
+    return replace(found, logits=logits)
 
 
 @torch.no_grad()
@@ -85,6 +149,9 @@ def calibrate(
     model: ClassModel, network: Network, frames: Iterable[tuple[ImageFeatures, Mapping[int, bool]]]
 ) -> ClassModel:
     """Fit when the model's classes count as there, and write that into its config.
+
+    Each class counts once a frame, by the instance that looks most like it: where the class is there that one is it,
+    and where it is not, that one would be believed first. Where nothing was found there is nothing to weigh.
 
     Args:
         model: changed in place, and given back.
@@ -97,14 +164,18 @@ def calibrate(
     """
     numbers, there, classes = [], [], []
     for features, shown in frames:
-        asked = list(shown)
-        numbers.append(evidence(model.masks(network, features, asked))[0])
-        there += [shown[number] for number in asked]
-        classes += asked
+        seen = instances(model.masks(network, features, list(shown)), list(shown))
+        known = evidence(model, features, seen)
+        for number in sorted(set(seen.classes.tolist())):
+            own = known[seen.classes == number]
+            numbers.append(own[own[:, EVIDENCE.index("likeness")].argmax()])
+            there.append(shown[number])
+            classes.append(number)
     if not classes:
         raise ValueError("there is nothing to calibrate presence on: give at least one frame with its classes")
-    found = torch.cat(numbers).double().cpu().numpy()
-    rows = fit_presence(found, np.array(there), np.array(classes), len(model.config.names))
+    rows = fit_presence(
+        torch.stack(numbers).double().cpu().numpy(), np.array(there), np.array(classes), len(model.config.names)
+    )
     model.config = replace(model.config, presence=rows)
     model.head.config = model.config
     return model

@@ -26,6 +26,7 @@ from trocar.model.network import Network
 from trocar.settings import to_toml
 from trocar.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
 from trocar.train.class_prompt_data import ClassPictures, Sample
+from trocar.train.class_prompt_likeness import fit_likeness
 from trocar.train.class_prompt_losses import Asked, answer_losses
 from trocar.train.class_prompt_pictures import NO_TRUTH
 from trocar.train.class_prompt_recipe import ClassPromptRecipe
@@ -288,6 +289,8 @@ def train_classes(run: ClassRun) -> Path:
         raise KeyboardInterrupt
     trainer.model.save(run.out / WEIGHTS, trainer.info())
     chosen = run.out / (BEST if trainer.best is not None else WEIGHTS)
+    model = fit_likeness(open_class_model(chosen, network), corpus.learned, trainer.general, run.recipe.seed)
+    model.save(chosen, _said(chosen))
     calibrated = corpus.inner is not None and calibrate_presence(chosen, network, corpus.inner, trainer.general)
     if not run.quiet:
         print(f"{_summary(trainer)}; presence {'calibrated on the inner split' if calibrated else 'not calibrated'}")
@@ -308,10 +311,14 @@ def calibrate_presence(path: Path, network: Network, pictures: ClassPictures, ge
     if all(there for classes in shown.values() for there in classes.values()):
         return False
     model = open_class_model(path, network)
-    info = {key: value for key, value in read_head(path).items() if key not in ("kind", "class_prompts")}
     calibrate(model, network, ((pictures.features([picture]), classes) for picture, classes in shown.items()))
-    model.save(path, info)
+    model.save(path, _said(path))
     return True
+
+
+def _said(path: Path) -> dict[str, str]:
+    """What a file says of itself beside what its model says."""
+    return {key: value for key, value in read_head(path).items() if key not in ("kind", "class_prompts")}
 
 
 def prepare_classes(run: ClassRun) -> None:
