@@ -1,6 +1,6 @@
 """Every figure of a class model's card, from one command; docs/reference/nano-classes.md.
 
-    python scripts/class_card.py --write docs/results/nano-classes.json             held out: once a card
+    python scripts/class_card.py --out docs/results/nano-classes.json             held out: once a card
     python scripts/class_card.py --split tune                                       while a recipe is being chosen
 
 Frame by frame: "told" gives a frame's classes as prompts, as SurgicalSAM's release does; "decided" asks for every class
@@ -140,13 +140,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", choices=list(SEEDS), default="held_out")
     parser.add_argument("--scenes", type=int, default=60, help="clips of each kind of scene (60)")
-    parser.add_argument("--write", type=Path, help="figures as JSON")
+    parser.add_argument("--out", type=Path, help="figures as JSON")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     result = card(given.split, given.scenes)
-    if given.write:
-        write_run_record(given.write, result)
+    if given.out:
+        write_run_record(given.out, result)
 
 
 if __name__ == "__main__":
