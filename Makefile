@@ -5,11 +5,12 @@ PYTHON ?= python3
 WORKERS ?= 2
 
 VENV := .venv
+SLICER_VENV := .venv-slicer
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format lint types docs wheel clean
+.PHONY: help demo test test-slow test-slicer check format lint types docs wheel web clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -22,6 +23,9 @@ test: $(VENV)/dev.stamp  ## the quick tests
 
 test-slow: $(VENV)/dev.stamp  ## the slow tests, one after the other
 	$(BIN)/python -m pytest -m slow
+
+test-slicer: $(VENV)/dev.stamp $(SLICER_VENV)/stamp  ## the 3D Slicer module's logic on Slicer's own libraries
+	PYTHONPATH=src TROCAR_PYTHON=$(abspath $(BIN)/python) $(SLICER_VENV)/bin/python -m pytest tests/slicer_extension/test_slicer_scene.py
 
 check: lint types test test-slow  ## all that must pass before a change goes in
 
@@ -42,8 +46,11 @@ docs: $(VENV)/dev.stamp  ## build the documentation into site/
 wheel: $(VENV)/dev.stamp  ## build the wheel, weights and demo data inside, into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
+web:  ## build the annotation page into src/trocar/serve/web; needs Node 20 or newer
+	cd web && npm ci && npm run build
+
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) build dist site trocar-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SLICER_VENV) web/node_modules build dist site trocar-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -55,5 +62,11 @@ $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[dev,bench,train,serve,client,postgres]'
+	$(PIP_INSTALL) --editable '.[dev,bench,train,serve,client,postgres,gradio]'
 	@touch $@ $(VENV)/runtime.stamp
+
+# 3D Slicer's Python has neither torch nor the rest of trocar, so this environment has not either.
+$(SLICER_VENV)/stamp: constraints.txt
+	$(PYTHON) -m venv $(SLICER_VENV)
+	$(SLICER_VENV)/bin/python -m pip install --quiet -c constraints.txt slicer-core requests pytest hypothesis
+	@touch $@

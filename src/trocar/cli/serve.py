@@ -26,7 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument("--model", default="nano", help="see `trocar models`, or a weights file (nano)")
     parser.add_argument("--memory", default="recent", metavar="NAME[:key=value,...]", help="see `trocar policies`")
     parser.add_argument("--device", help="cpu, cuda or mps (the fastest there is)")
+    parser.add_argument(
+        "--class-model",
+        default="auto",
+        metavar="NAME|FILE",
+        help="who knows classes, or none (the model's own)",
+    )
     parser.add_argument("--database", default="", metavar="URL", help="PostgreSQL instead of SQLite in the project")
+    parser.add_argument(
+        "--keep", type=float, default=24.0, metavar="HOURS", help="downloads, and uploads that nobody opened (24)"
+    )
     parser.add_argument("--max-upload", type=int, default=16384, metavar="MIB", help="of one upload (16384)")
     parser.add_argument("--max-volume", type=int, default=4096, metavar="MIB", help="of one unpacked volume (4096)")
 
@@ -50,9 +59,11 @@ def serve(options: argparse.Namespace) -> int:
         model=options.model,
         memory=options.memory,
         device=options.device,
+        class_model="" if options.class_model == "none" else options.class_model,
         database=options.database,
         host=options.host,
         hosts=tuple(options.allow_host),
+        kept_s=options.keep * 3600,
         limits=Limits(upload_bytes=options.max_upload * MIB, volume_bytes=options.max_volume * MIB),
     )
     try:

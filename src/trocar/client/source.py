@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trocar.client.connection import Connection, ServerError, events
 from trocar.wire import (
     Answer,
+    ClassesWanted,
     Confidence,
     Direction,
     History,
@@ -107,6 +108,17 @@ class Source:
         return Propagation(
             self._connection, from_json(JobMessage, self._connection.ask("POST", f"{self._path}/propagate", asked))
         )
+
+    def find(self, *names: str) -> Propagation:
+        """Look for objects by the names of their classes (`Client.about` lists them), from the first frame to the last.
+
+        They become objects of the source, with the names of their classes; what is prompted is tracked forward anew.
+
+        Raises:
+            ServerError: as `Connection.ask`; kind "not_available" where the server has no class model.
+        """
+        said = self._connection.ask("POST", f"{self._path}/classes", to_json(ClassesWanted(list(names))))
+        return Propagation(self._connection, from_json(JobMessage, said))
 
     def masks(self, first: int = 0, last: int | None = None) -> list[FrameMasks]:
         """The masks of a range of frames as they count now, last included."""

@@ -21,9 +21,11 @@ from trocar.frames import Frame, FrameSource
 from trocar.memory import MemoryPolicy
 from trocar.memory.seam import MemoryEntry
 from trocar.model.network import Network
-from trocar.prompts import PlacedPrompt, prompts_from_json
+from trocar.prompts import MaskPrompt, PlacedPrompt, prompts_from_json
+from trocar.serve.errors import Refusal
 from trocar.serve.ledger import Edit, Ledger
 from trocar.track.features import Features
+from trocar.track.prompter import Prompter
 from trocar.track.session import Session, SessionOptions
 from trocar.track.track import FramePrompt, Track, entry_state
 from trocar.wire import Answer, MaskMessage, Patch, Propagating, apply_patch, make_patch, mask_version
@@ -81,17 +83,15 @@ class Annotation:
         self, equipment: Equipment, source: FrameSource, ledger: Ledger, folder: Path, opening: int = 0
     ) -> None:
         self.ledger = ledger
+        self._equipment = equipment
+        self._folder = folder
         self._first_id = opening * IDS_AN_OPENING
         self._source = StoppableSource(source)
         network = equipment.network
         self._features = Features(network, self._source, network.config.image_size, KEPT_FEATURES)
-        options = SessionOptions(snapshot_folder=folder)
-        self._session = Session(network, self._source, equipment.memory, options, self._features)
         self._device = next(network.parameters()).device
         self._next_ids: dict[int, int] = {}
-        self._session.snapshots.adopt()
-        for one in ledger.objects.all():
-            self._rebuild(one.id)
+        self._session = self._begin()
 
     def prepare(self, frame: int) -> None:
         """Look at a frame ahead of the first click on it."""
@@ -169,6 +169,59 @@ class Annotation:
             self._source.stop = None
             for object_id, track in self._session.tracks.items():
                 self._next_ids[object_id] = track.next_id
+
+    def find(self, prompter: Prompter, stop: threading.Event) -> Iterator[tuple[int, int]]:
+        """Track forward anew and look for classes on the way; yields as `propagate` does.
+
+        An object that is found is stored as if it had been prompted with the mask that was seen, as an edit of its own.
+
+        Raises:
+            ValueError: the class model does not fit the source.
+            Cancelled: `stop` was set.
+        """
+        self._source.stop = stop
+        self._session = self._begin(prompter)
+        stored: set[int] = set()
+        try:
+            frames = self._session.propagate("forward")
+            for masks in frames:
+                for object_id in sorted(self._session.found.keys() - stored):
+                    self._store_found(object_id)
+                    stored.add(object_id)
+                self.ledger.keep(masks)
+                yield masks.frame, len(frames)
+                if stop.is_set():
+                    raise Cancelled
+        finally:
+            self._source.stop = None
+            for object_id, track in self._session.tracks.items():
+                self._next_ids[object_id] = track.next_id
+            self._session = self._begin()
+
+    def _begin(self, prompter: Prompter | None = None) -> Session:
+        """A session that is what the store and the snapshots say."""
+        options = SessionOptions(snapshot_folder=self._folder, first_found_id=self.ledger.objects.next_id)
+        equipment = self._equipment
+        session = Session(equipment.network, self._source, equipment.memory, options, self._features, prompter)
+        session.snapshots.adopt()
+        self._session = session
+        for one in self.ledger.objects.all():
+            self._rebuild(one.id)
+        return session
+
+    def _store_found(self, object_id: int) -> None:
+        found, track = self._session.found[object_id], self._session.tracks[object_id]
+        names = [one.name for one in self.ledger.objects.all() if one.name.startswith(found.name)]
+        made = self.ledger.objects.add(found.name if not names else f"{found.name} {len(names) + 1}")
+        if made.id != object_id:
+            raise Refusal("conflict", "objects were added while classes were looked for: look for them again")
+        mask, entry = found.prompt.mask, track.prompted[found.frame]
+        assert mask is not None
+        answer = MaskMessage(
+            object_id, found.frame, make_patch(mask), mask_version(mask), round(min(max(entry.iou, 0.0), 1.0), 6), True
+        )
+        said = [PlacedPrompt(MaskPrompt(mask), found.frame, object_id)]
+        self.ledger.record(Edit(object_id, found.frame, said, entry_bytes(entry), answer))
 
     def _answer(self, frame: int, object_id: int, masks: list[MaskMessage]) -> Answer:
         history = self.ledger.history()

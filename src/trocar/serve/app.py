@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from starlette.exceptions import HTTPException
 
 from trocar import __version__
 from trocar.formats import FORMATS
+from trocar.formats.window import PRESETS
 from trocar.serve import routes_annotate, routes_sources
 from trocar.serve.asking import PROBLEMS
+from trocar.serve.cleaning import PARTS
 from trocar.serve.errors import STATUS, Refusal, problem_of
 from trocar.serve.gate import Gate
 from trocar.serve.measures import Measures
@@ -43,6 +46,9 @@ def make_app(service: Service) -> FastAPI:
     measures.watch("clicks_waiting", "Clicks that wait for the model.", lambda: service.turns.waiting)
     measures.watch("sessions_open", "Sources ready to be edited.", lambda: service.open_sessions)
     measures.watch("leases", "Sources that somebody edits.", lambda: len(service.leases))
+    for part in PARTS:
+        measures.watch(f"disk_{part}_bytes", f"Disk that {part} take.", partial(service.cleaning.disk_bytes, part))
+    measures.watch("disk_free_bytes", "Disk that is left.", lambda: service.cleaning.free_bytes)
     app = FastAPI(title="trocar", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     app.add_middleware(Gate, settings=service.settings, measures=measures)
@@ -109,7 +115,8 @@ def _add_server(app: FastAPI, service: Service, measures: Measures) -> None:
             "remembers": service.network.config.remembers,
             "formats": writable,
             "roots": sorted(settings.roots),
-            "classes": [],
+            "classes": service.classes.names,
+            "windows": {name: list(window) for name, window in PRESETS.items()},
             "limits": {"upload": limits.upload_bytes, "chunk": limits.chunk_bytes, "body": limits.body_bytes},
         }
 

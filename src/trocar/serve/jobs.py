@@ -19,6 +19,7 @@ from trocar.serve.turns import Turns
 from trocar.wire import JobMessage, State, from_json, to_json
 
 UNDER_WAY = ("waiting", "running")
+TRACKING = ("propagate", "classes")
 
 KEPT = 100
 """Ended jobs whose events can still be read again."""
@@ -73,15 +74,17 @@ class Jobs:
         client: str,
         asked: dict[str, Any],
         steps: Callable[[threading.Event], Iterator[tuple[int, int]]],
+        kind: str = "propagate",
     ) -> JobMessage:
-        """Begin a propagation; `steps` yields (frame, frames in all) when a frame's masks are stored.
+        """Begin a propagation, or a search for classes; `steps` yields (frame, frames in all) when a frame's masks are
+        stored.
 
         Raises:
             Refusal: the source is being propagated already.
         """
         with self._starting:
             self.check_idle(source)
-            job = self._begin(source, "propagate", asked)
+            job = self._begin(source, kind, asked)
 
         def run() -> Iterator[None]:
             try:
@@ -145,14 +148,14 @@ class Jobs:
             rows = connection.execute(which).all()
         return [self._here[row.id].told if row.id in self._here else from_json(JobMessage, row.told) for row in rows]
 
-    def busy(self, source: int) -> bool:
-        """Whether a source is being propagated."""
+    def busy(self, source: int, *kinds: str) -> bool:
+        """Whether a source is being propagated or searched for classes; of `kinds` only one of them counts."""
         there = [job.told for job in list(self._here.values()) if job.told.source == source]
-        return any(told.kind == "propagate" and told.state in UNDER_WAY for told in there)
+        return any(told.kind in (kinds or TRACKING) and told.state in UNDER_WAY for told in there)
 
-    def check_idle(self, source: int) -> None:
-        """Raises Refusal while a source is being propagated."""
-        if self.busy(source):
+    def check_idle(self, source: int, *kinds: str) -> None:
+        """Raises Refusal while a source is `busy`."""
+        if self.busy(source, *kinds):
             raise Refusal("busy", "this source is being propagated: cancel that first, or wait until it is done")
 
     def cancel(self, job: int) -> JobMessage:

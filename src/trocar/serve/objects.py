@@ -52,12 +52,17 @@ class Objects:
             raise Refusal("missing", f"there is no object {object_id} here: add it first, or undo its removal")
         return found
 
+    @property
+    def next_id(self) -> int:
+        """The id of the next new object."""
+        with self._database.read() as connection:
+            return self._next_id(connection)
+
     def add(self, name: str = "", colour: str | None = None) -> ObjectMessage:
         """A new object; ids are never used twice."""
         name = checked_name(name)
         with self._database.write() as connection:
-            newest = select(func.max(objects.c.object)).where(objects.c.source == self._source)
-            number = int(connection.scalar(newest) or 0) + 1
+            number = self._next_id(connection)
             if number > HIGHEST_ID:
                 raise Refusal("invalid", f"a source has at most {HIGHEST_ID} objects: open it in another project")
             made = ObjectMessage(number, name or f"object {number}", _colour(colour, number))
@@ -74,6 +79,10 @@ class Objects:
         with self._database.write() as connection:
             connection.execute(update(objects).where(this).values(**values))
         return self.get(object_id)
+
+    def _next_id(self, connection: Connection) -> int:
+        newest = select(func.max(objects.c.object)).where(objects.c.source == self._source)
+        return int(connection.scalar(newest) or 0) + 1
 
 
 def heads_of(connection: Connection, source: int) -> list[Row[Any]]:

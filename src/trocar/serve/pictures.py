@@ -28,7 +28,7 @@ from trocar.frames import FrameSource
 from trocar.serve.errors import Refusal
 from trocar.serve.opening import Opener
 from trocar.serve.proxy import PROXY_WIDTH
-from trocar.wire import NewSource, SourceMessage, to_json
+from trocar.wire import Grey, NewSource, SourceMessage, to_json
 
 PictureFormat = Literal["jpeg", "png", "npy"]
 
@@ -76,12 +76,36 @@ class Pictures:
             Refusal: no volume, or no such slice.
             ValueError: an unknown plane or window.
         """
-        if told.kind != "volume":
-            raise Refusal("invalid", f"{told.name} is no volume: ask for its frames")
-        with self._source(told, asked, plane, parse_window(window)) as source:
-            if not 0 <= index < len(source):
-                raise Refusal("missing", f"{told.name} has {plane} slices 0 to {len(source) - 1}: ask for one of them")
+        with self._volume(told, asked, plane, parse_window(window)) as source:
+            _check_slice(told, plane, index, len(source))
             return source[index].image
+
+    def values(self, told: SourceMessage, asked: NewSource, plane: str, index: int) -> NDArray[np.generic]:
+        """(rows, columns) int16 or float32 measured values of a slice in any plane, or (rows, columns, RGB) uint8.
+
+        Raises:
+            Refusal: no volume, or no such slice.
+        """
+        with self._volume(told, asked, plane) as source:
+            _check_slice(told, plane, index, len(source))
+            values = source.values(index)
+        if values.ndim == 3:
+            return np.ascontiguousarray(values, np.uint8)
+        short = values.dtype.kind in "biu" and int(values.min()) >= -(2**15) and int(values.max()) < 2**15
+        return np.ascontiguousarray(values, np.int16 if short else np.float32)
+
+    def grey(self, told: SourceMessage, asked: NewSource) -> Grey:
+        """Which values a volume's slices show as black and white; those of the middle slice where each has its own.
+
+        Raises:
+            Refusal: no volume.
+        """
+        with self._volume(told, asked) as source:
+            window, inverted = source.window, bool(source.preparation.get("inverted", False))
+            if window is None:
+                values = np.nan_to_num(np.asarray(source.values(len(source) // 2), np.float64))
+                return Grey(float(values.min()), float(values.max()), inverted)
+        return Grey(float(window.low), float(window.high), inverted)
 
     def volume(self, told: SourceMessage, asked: NewSource) -> Path:
         """The volume as a NIfTI file: the source itself if it is one, else a copy of its values.
@@ -89,13 +113,10 @@ class Pictures:
         Raises:
             Refusal: no volume.
         """
-        if told.kind != "volume":
-            raise Refusal("invalid", f"{told.name} is no volume: ask for its frames")
         path = self._folder / str(told.id) / "volume.nii.gz"
-        with self._source(told, asked) as source:
+        with self._volume(told, asked) as source:
             if isinstance(source, NiftiSource):
                 return self._opener.locate(asked)
-            assert isinstance(source, VolumeSource)
             if not path.exists():
                 values = _voxels(source)
                 with whole_file(path) as temporary:
@@ -122,6 +143,17 @@ class Pictures:
             while len(self._open) > OPEN:
                 self._open.popitem(last=False)
         with lock:
+            yield source
+
+    @contextmanager
+    def _volume(
+        self, told: SourceMessage, asked: NewSource, plane: str | None = None, window: WindowChoice | None = None
+    ) -> Iterator[VolumeSource]:
+        """A volume opened for looking."""
+        if told.kind != "volume":
+            raise Refusal("invalid", f"{told.name} is no volume: ask for its frames")
+        with self._source(told, asked, plane, window) as source:
+            assert isinstance(source, VolumeSource)
             yield source
 
     @contextmanager
@@ -153,12 +185,22 @@ class Pictures:
         self._building[told.id] = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+def _check_slice(told: SourceMessage, plane: str, index: int, slices: int) -> None:
+    if not 0 <= index < slices:
+        raise Refusal("missing", f"{told.name} has {plane} slices 0 to {slices - 1}: ask for one of them")
+
+
+def npy_bytes(values: NDArray[np.generic]) -> bytes:
+    """An array in NumPy's file format."""
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
+
+
 def encoded(image: NDArray[np.uint8], kind: PictureFormat) -> tuple[bytes, str]:
     """An RGB picture as a file, and its media type."""
     if kind == "npy":
-        buffer = io.BytesIO()
-        np.save(buffer, image)
-        return buffer.getvalue(), "application/x-npy"
+        return npy_bytes(image), "application/x-npy"
     settings = [cv2.IMWRITE_JPEG_QUALITY, 90] if kind == "jpeg" else [cv2.IMWRITE_PNG_COMPRESSION, 3]
     done, data = cv2.imencode(".jpg" if kind == "jpeg" else ".png", image[..., ::-1], settings)
     assert done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from trocar.serve.database import Database, now, projects, sources, uploads
@@ -105,6 +105,17 @@ class Projects:
             raise Refusal("missing", "there is no such upload: announce the files with POST first")
         found: list[dict[str, Any]] = files
         return found
+
+    @property
+    def used_uploads(self) -> set[str]:
+        """The uploads that are sources."""
+        with self._database.read() as connection:
+            return {asked["upload"] for asked in connection.scalars(select(sources.c.asked)) if asked.get("upload")}
+
+    def forget_upload(self, upload: str) -> None:
+        """As if it had never been announced."""
+        with self._database.write() as connection:
+            connection.execute(delete(uploads).where(uploads.c.id == upload))
 
 
 def checked_name(name: str) -> str:

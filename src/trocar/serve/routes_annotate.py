@@ -52,6 +52,7 @@ def list_objects(service: Serving, source: Number) -> list[ObjectMessage]:
 def add_object(service: Serving, client: Client, source: Number, asked: NewObject) -> ObjectMessage:
     """A new object."""
     ledger = service.ledger(source)
+    service.jobs.check_idle(source, "classes")  # which gives out ids itself
     service.leases.take(source, client)
     return ledger.objects.add(asked.name, asked.colour)
 
@@ -100,11 +101,10 @@ def history(service: Serving, source: Number) -> History:
     return service.ledger(source).history()
 
 
-@router.post("/sources/{source}/classes", tags=["prompts"])
-def find_classes(service: Serving, source: Number, asked: ClassesWanted) -> JobMessage:
-    """Find objects by the names of their classes."""
-    service.told(source)
-    raise Refusal("not_available", "this server has no class model: prompt with points, boxes, scribbles or masks")
+@router.post("/sources/{source}/classes", status_code=202, tags=["prompts"])
+def find_classes(service: Serving, client: Client, source: Number, asked: ClassesWanted) -> JobMessage:
+    """Look for objects by the names of their classes, from the first frame to the last, and track them."""
+    return service.find(source, client, asked)
 
 
 @router.get("/sources/{source}/masks", tags=["masks"])

@@ -10,10 +10,11 @@ from starlette.concurrency import run_in_threadpool
 
 from trocar.serve.asking import HIGHEST, PROBLEMS, Client, Number, Serving
 from trocar.serve.opening import locate
-from trocar.serve.pictures import PictureFormat, encoded
+from trocar.serve.pictures import PictureFormat, encoded, npy_bytes
 from trocar.serve.safety import below
 from trocar.wire import (
     FileMessage,
+    Grey,
     Located,
     NewProject,
     NewSource,
@@ -140,6 +141,26 @@ def slice_picture(
     asked, told, _ = service.projects.source(source)
     data, kind = encoded(service.pictures.slice(told, asked, plane, index, window), format)
     return Response(data, media_type=kind, headers=LOOKED_AT)
+
+
+NPY: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-npy": BYTES}}}
+
+
+@router.get(
+    "/sources/{source}/slices/{plane}/{index}/values", tags=["pictures"], response_class=Response, responses=NPY
+)
+def slice_values(service: Serving, source: Number, plane: Plane, index: Number) -> Response:
+    """The measured values of a slice, so that a page can change the window at once."""
+    asked, told, _ = service.projects.source(source)
+    values = service.pictures.values(told, asked, plane, index)
+    return Response(npy_bytes(values), media_type="application/x-npy", headers=LOOKED_AT)
+
+
+@router.get("/sources/{source}/window", tags=["pictures"])
+def shown_window(service: Serving, source: Number) -> Grey:
+    """Which values of a volume the model sees as black and white."""
+    asked, told, _ = service.projects.source(source)
+    return service.pictures.grey(told, asked)
 
 
 NIFTI: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": BYTES}}}

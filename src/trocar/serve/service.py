@@ -16,6 +16,8 @@ from trocar.formats.volume import VolumeSource
 from trocar.frames import FrameSource
 from trocar.load import load, load_memory
 from trocar.serve.annotation import Annotation, Equipment
+from trocar.serve.classes import Classes
+from trocar.serve.cleaning import Cleaning
 from trocar.serve.database import Database, sqlite_url
 from trocar.serve.errors import Refusal
 from trocar.serve.exports import Exports
@@ -31,6 +33,7 @@ from trocar.serve.turns import Turns
 from trocar.serve.uploads import Uploads
 from trocar.wire import (
     Answer,
+    ClassesWanted,
     JobMessage,
     NewSource,
     Prompting,
@@ -62,6 +65,7 @@ class Service:
         # A network without memory takes the session's default, and so does an image set.
         self._memory = load_memory(settings.memory) if network.config.remembers else None
         self.network = network
+        self.classes = Classes(network, settings.model, settings.class_model)
         self.database = Database(settings.database or sqlite_url(settings.folder))
         self.projects = Projects(self.database)
         self.opener = Opener(settings, self.projects)
@@ -71,6 +75,7 @@ class Service:
         self.jobs = Jobs(self.database, self.turns)
         self.exports = Exports(settings.folder, self.opener, self.projects, self.jobs)
         self.pictures = Pictures(self.opener, settings.folder / "views")
+        self.cleaning = Cleaning(settings.folder, self.projects, self.jobs, settings.kept_s)
         self._sessions: OrderedDict[int, Annotation] = OrderedDict()
         self._opening = threading.Lock()
         self._wanted: dict[tuple[int, str], int] = {}
@@ -85,6 +90,8 @@ class Service:
         for told in known:
             if self.projects.source(told.id)[0] == asked:
                 return told
+        if asked.upload:
+            self.uploads.keep(asked.upload)
         source = self.opener.open(asked)
         name = self.opener.locate(asked).name if asked.root or asked.upload else ""
         if asked.upload and len(self.projects.upload(asked.upload)) > 1:
@@ -160,13 +167,29 @@ class Service:
         get = self._annotation(source)
 
         def steps(stop: threading.Event) -> Iterator[tuple[int, int]]:
-            annotation = get()
-            for step in annotation.propagate(asked, resume, stop):
-                with suppress(Refusal):  # who tracks keeps the lease; if a frame took too long, it may be another's
-                    self.leases.take(source, client)
-                yield step
+            return self._leased(source, client, get().propagate(asked, resume, stop))
 
         return self.jobs.propagate(source, client, to_json(asked), steps)
+
+    def find(self, source: int, client: str, asked: ClassesWanted) -> JobMessage:
+        """Begin to look for objects by their classes, while everything is tracked forward anew.
+
+        Raises:
+            Refusal: there is no class model, somebody else edits the source, it is busy, or its frames do not follow
+                one another.
+            ValueError: there is no such class; the nearest are named.
+        """
+        told = self.told(source)
+        self.classes.check(asked.names)
+        if told.kind == "images":
+            raise Refusal("invalid", f"the pictures of {told.name} do not follow one another: open a video")
+        self.leases.take(source, client)
+        get = self._annotation(source)
+
+        def steps(stop: threading.Event) -> Iterator[tuple[int, int]]:
+            return self._leased(source, client, get().find(self.classes.prompter(asked.names), stop))
+
+        return self.jobs.propagate(source, client, to_json(asked), steps, "classes")
 
     def resume(self, job: int, client: str) -> JobMessage:
         """Go on with a propagation that was interrupted or cancelled."""
@@ -177,6 +200,7 @@ class Service:
 
     def close(self) -> None:
         """Stop working; what is stored stays."""
+        self.cleaning.close()
         self.turns.close()
         self.jobs.close()
         self.pictures.close()
@@ -187,6 +211,13 @@ class Service:
     def open_sessions(self) -> int:
         """How many sources are ready to be edited."""
         return len(self._sessions)
+
+    def _leased(self, source: int, client: str, steps: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """The same steps; who tracks keeps the lease."""
+        for step in steps:
+            with suppress(Refusal):  # if a frame took too long, it may be another's
+                self.leases.take(source, client)
+            yield step
 
     def _annotation(self, source: int) -> Callable[[], Annotation]:
         """Opens a source's files here, in the asker's thread; what it gives finishes that in the model's thread."""

@@ -41,12 +41,14 @@ class ServeSettings:
         roots: folders whose files may be opened, by the name that clients see.
         token: what clients must show; "" for none, which only a loopback address allows.
         model, memory, device: as `trocar.load` and `trocar.load_memory` take them.
+        class_model: what objects are looked for with by their class, see `Classes`.
         database: URL of the store; "" for SQLite in the folder.
         host: the address that is listened on.
         hosts: further names by which browsers may call the server.
         limits: see `Limits`.
         lease_s: seconds after which somebody who does nothing no longer keeps others from editing.
         open_sessions: sources kept ready; others are opened again when they are needed.
+        kept_s: seconds for which downloads, and uploads that nobody opened, stay on disk.
 
     Raises:
         ValueError: a public address without a token, a short token, or a folder to offer that is none.
@@ -58,12 +60,14 @@ class ServeSettings:
     model: str = "nano"
     memory: str = "recent"
     device: str | None = None
+    class_model: str = "auto"
     database: str = ""
     host: str = "127.0.0.1"
     hosts: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     lease_s: float = 60.0
     open_sessions: int = 32
+    kept_s: float = 24 * 3600.0
 
     def __post_init__(self) -> None:
         if not self.token and not is_loopback(self.host):
@@ -73,6 +77,8 @@ class ServeSettings:
             )
         if self.token and (len(self.token) < SHORTEST_TOKEN or not self.token.isascii() or " " in self.token):
             raise ValueError(f"a token has at least {SHORTEST_TOKEN} letters and digits and no blanks: choose another")
+        if self.kept_s < 0:
+            raise ValueError(f"things are kept for {self.kept_s / 3600:g} hours: give --keep 0 or more")
         for name, root in self.roots.items():
             if not root.is_dir():
                 raise ValueError(f"{root}, offered as {name!r}, is not a folder: give --root a folder that is there")

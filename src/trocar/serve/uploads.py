@@ -65,6 +65,13 @@ class Uploads:
             upload, [FileMessage(f["name"], f["size"], done) for f, done in zip(files, received, strict=True)]
         )
 
+    def keep(self, upload: str) -> None:
+        """Somebody is about to open it: it counts as new, so that nobody deletes it meanwhile."""
+        self._projects.upload(upload)
+        folder = self._folder / upload
+        if folder.is_dir():
+            os.utime(folder)
+
     def receive(self, upload: str, index: int, offset: int, chunk: bytes) -> FileMessage:
         """Append a chunk to a file.
 

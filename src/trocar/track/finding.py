@@ -76,6 +76,7 @@ class Finding:
         prompter: looks at every frame.
         rules: when it is believed.
         work: what the session works with.
+        first_id: found objects get the lowest free ids from here on.
         found: the objects that were found, by id.
         watch: what was seen lately.
         waiting: how many frames before the pass still wait for their masks, where it goes on with an interrupted one.
@@ -84,6 +85,7 @@ class Finding:
     prompter: Prompter
     rules: Credibility
     work: Work
+    first_id: int = 1
     found: dict[int, Found] = field(default_factory=dict)
     watch: Watch = field(init=False)
     waiting: int = field(default=0, init=False)
@@ -193,7 +195,7 @@ class Finding:
 
     def fork(self) -> Finding:
         """An independent copy, for a replay beside the session."""
-        other = Finding(self.prompter, self.rules, self.work, dict(self.found))
+        other = Finding(self.prompter, self.rules, self.work, self.first_id, dict(self.found))
         other.watch = Watch.restored(self.rules, self.watch.state())
         return other
 
@@ -238,7 +240,7 @@ class Finding:
         prompt = FramePrompt(mask=self._at_source_size(best))
         asked = prompt_input(prompt, geometry, work.shown, None, best.logits.device)
         taken = {*tracks, *self.found}  # with what the user has removed
-        name = min(set(range(1, len(taken) + 2)) - taken)
+        name = min(set(range(self.first_id, self.first_id + len(taken) + 1)) - taken)
         track = Track(name, copy.deepcopy(work.memory), {best.frame: prompt})
         step(work.network, work.features(best.frame), [Task(track, visit, asked, use_memory=False)], work.settings)
         track.tell(visit, track.prompted[best.frame])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from trocar.memory.seam import Visit
@@ -63,3 +63,51 @@ class Pass:
         if self.unprompted_side:
             return frame < min(prompted_frames)
         return any((frame - prompted) * self.sign >= 0 for prompted in prompted_frames)
+
+
+@dataclass(frozen=True)
+class Course:
+    """The frames of a source, and how they are gone through.
+
+    Args:
+        length: how many.
+        size: (rows, columns) in pixels, where all have one.
+        ordered: whether they follow one another.
+    """
+
+    length: int
+    size: tuple[int, int] | None
+    ordered: bool
+
+    def stretch(self, direction: Direction, start: int, stop: int) -> Pass:
+        """A pass over some of the frames, both ends included."""
+        return Pass(direction, start, stop, self.length, self.size, everywhere=not self.ordered)
+
+    def passes(
+        self,
+        direction: Direction | Literal["both"],
+        start: int | None,
+        stop: int | None,
+        prompted: Sequence[tuple[int, int]] | None,
+    ) -> list[Pass]:
+        """The passes of a propagation, see `Session.propagate`.
+
+        Args:
+            direction: which way, or both.
+            start: first frame; None for where the prompts say.
+            stop: last frame; None for the end.
+            prompted: the first and the last prompted frame of each object; None where objects may begin anywhere.
+        """
+        end = self.length - 1
+        if not self.ordered:
+            way: Direction = "backward" if direction == "backward" else "forward"
+            first, last = (0, end) if way == "forward" else (end, 0)
+            return [self.stretch(way, first if start is None else start, last if stop is None else stop)]
+        prompted = [(0, end)] if prompted is None else prompted
+        firsts, lasts = [one for one, _ in prompted], [one for _, one in prompted]
+        if direction == "both":
+            back = replace(self.stretch("backward", max(firsts) - 1, 0), unprompted_side=True)
+            return [self.stretch("forward", min(firsts), end), back]
+        if direction == "forward":
+            return [self.stretch("forward", min(firsts) if start is None else start, end if stop is None else stop)]
+        return [self.stretch("backward", max(lasts) if start is None else start, stop or 0)]

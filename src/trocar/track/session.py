@@ -26,7 +26,7 @@ from trocar.track.entries import StepSettings
 from trocar.track.features import Features, input_of
 from trocar.track.finding import Finding, Found, without_classes
 from trocar.track.lineage import Lineage
-from trocar.track.order import SIGNS, Direction, Pass
+from trocar.track.order import SIGNS, Course, Direction, Pass
 from trocar.track.prompt_input import prompt_input
 from trocar.track.prompter import Credibility, Prompter
 from trocar.track.propagate import Outcome, propagate, step
@@ -47,6 +47,7 @@ class SessionOptions:
         snapshot_every: visits between snapshots; a correction replays at most this many frames.
         snapshot_folder: where snapshots are kept; None for a temporary folder that goes with the session.
         credibility: when a prompter is believed.
+        first_found_id: objects that a prompter finds get the lowest free ids from here on.
     """
 
     step: StepSettings = field(default_factory=StepSettings)
@@ -54,6 +55,7 @@ class SessionOptions:
     snapshot_every: int = 32
     snapshot_folder: Path | None = None
     credibility: Credibility = field(default_factory=Credibility)
+    first_found_id: int = 1
 
 
 class Session:
@@ -83,8 +85,9 @@ class Session:
         self.tracks: dict[int, Track] = {}
         self.options = options or SessionOptions()
         self._network = network.eval()
-        self._ordered: bool = getattr(source, "ordered", True)
-        by_default: MemoryPolicy = Recent() if self._ordered else SelfSorting(bank=0)
+        size = None if hasattr(source, "geometries") else source.geometry.size
+        self._course = Course(len(source), size, getattr(source, "ordered", True))
+        by_default: MemoryPolicy = Recent() if self._course.ordered else SelfSorting(bank=0)
         if not network.config.remembers:
             by_default = NoMemory()
         self._memory = by_default if memory is None else memory
@@ -95,8 +98,8 @@ class Session:
         keep = 2 if prompter is None else rules.frames + 1
         self._features = features or Features(network, source, self._input.side, keep)
         self._work = Work(self._network, source, self._features, self._input, self.options.step, self._memory)
-        self._finding = None if prompter is None else Finding(prompter, rules, self._work)
-        if prompter is not None and not self._ordered:
+        self._finding = None if prompter is None else Finding(prompter, rules, self._work, self.options.first_found_id)
+        if prompter is not None and not self._course.ordered:
             raise ValueError(f"the frames of {source.name} do not follow one another: look for classes in a video")
         self._edits: list[tuple[int, int, Track | None]] = []  # (object, frame, the track as it was before)
         folder = self.options.snapshot_folder
@@ -142,7 +145,8 @@ class Session:
     def undo(self) -> int:
         """Take the last `add` or `remove` back. Returns the frame from where to propagate again.
 
-        It is the frame of the edit, or the first of a pass whose memory had been told of it from the beginning."""
+        It is the frame of the edit, or the first of a pass whose memory had been told of it from the beginning.
+        """
         if not self._edits:
             raise ValueError("there is nothing to undo")
         object_id, frame, before = self._edits.pop()
@@ -166,7 +170,7 @@ class Session:
                 self.snapshots.clear(way)
                 fresh = {name: track.fork() for name, track in self.tracks.items()}
                 for track in fresh.values():
-                    track.begin(copy.deepcopy(self._memory), self._stretch(way, first, frame).visit(first))
+                    track.begin(copy.deepcopy(self._memory), self._course.stretch(way, first, frame).visit(first))
                 self.snapshots.write(way, first - SIGNS[way], fresh)
                 frame = first
         return frame
@@ -200,7 +204,10 @@ class Session:
                 raise ValueError(f"{name} frame {frame} is outside {self.source.name}: frames are 0 to {length - 1}")
             if frame is not None and direction == "both":
                 raise ValueError(f"{name} goes with one direction: propagate forward and backward one after the other")
-        passes = self._passes(direction, start, stop)
+        prompted = None  # what is found may be anywhere
+        if self._finding is None:
+            prompted = [(min(track.prompted), max(track.prompted)) for track in self.tracks.values()]
+        passes = self._course.passes(direction, start, stop, prompted)
         if resume:
             self.snapshots.adopt()
             passes = [self._rest(one) for one in passes]
@@ -228,27 +235,6 @@ class Session:
         """Delete the temporary snapshots."""
         if self._temporary is not None:
             self._temporary.cleanup()
-
-    def _passes(self, direction: Direction | Literal["both"], start: int | None, stop: int | None) -> list[Pass]:
-        end = len(self.source) - 1
-        if not self._ordered:
-            way: Direction = "backward" if direction == "backward" else "forward"
-            first, last = (0, end) if way == "forward" else (end, 0)
-            return [self._stretch(way, first if start is None else start, last if stop is None else stop)]
-        firsts = [min(track.prompted) for track in self.tracks.values()]
-        if direction == "both":
-            back = replace(self._stretch("backward", max(firsts) - 1, 0), unprompted_side=True)
-            return [self._stretch("forward", min(firsts), end), back]
-        lasts = [max(track.prompted) for track in self.tracks.values()]
-        if self._finding is not None:  # what is found may be anywhere
-            firsts, lasts = [0], [end]
-        if direction == "forward":
-            return [self._stretch("forward", min(firsts) if start is None else start, end if stop is None else stop)]
-        return [self._stretch("backward", max(lasts) if start is None else start, stop or 0)]
-
-    def _stretch(self, direction: Direction, start: int, stop: int) -> Pass:
-        size = None if hasattr(self.source, "geometries") else self.source.geometry.size
-        return Pass(direction, start, stop, len(self.source), size, everywhere=not self._ordered)
 
     def _rest(self, stretch: Pass) -> Pass:
         """What a pass still has to visit, as far as snapshots tell."""
@@ -341,7 +327,7 @@ class Session:
         if frame in track.prompted:
             found = track.prompted[frame].logits
         asked = prompt_input(track.prompts[frame], geometry_of(self.source, frame), self._input, found, self._device)
-        visit = self._stretch("forward", frame, frame).visit(frame)
+        visit = self._course.stretch("forward", frame, frame).visit(frame)
         reader = memory or track.fork()
         reader.next_id = track.next_id
         task = Task(reader, visit, asked, use_memory=memory is not None)
@@ -364,7 +350,7 @@ class Session:
             shadow.prompted.pop(frame, None)
             if not shadow.prompted:
                 continue
-            again = self._stretch(direction, kept.frame + sign, frame)
+            again = self._course.stretch(direction, kept.frame + sign, frame)
             self._restore(shadow, kept, again)
             memory = shadow.fork()
             for at, outcomes in self._replayed(shadow, kept, again):

@@ -311,6 +311,15 @@ class Located:
     inside: bool
 
 
+@dataclass(frozen=True)
+class Grey:
+    """The values of a volume that are shown as black and white; the other way round where `inverted`."""
+
+    low: float
+    high: float
+    inverted: bool = False
+
+
 def to_json(message: Any) -> dict[str, Any]:
     """A message as JSON values."""
     return asdict(message)

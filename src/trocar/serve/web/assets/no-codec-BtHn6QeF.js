@@ -1,0 +1,1 @@
+var e={fromConfig(){throw Error(`zarr files are not read by this page: save the volume as NIfTI`)}};export{e as default};
