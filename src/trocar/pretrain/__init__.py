@@ -1,0 +1,1 @@
+"""SurgRec: a corpus curated and balanced, and video encoders pretrained on it without labels."""
