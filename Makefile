@@ -62,7 +62,7 @@ $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[dev,bench,train,serve,client,postgres,gradio]'
+	$(PIP_INSTALL) --editable '.[dev,bench,train,pretrain,serve,client,postgres,gradio]'
 	@touch $@ $(VENV)/runtime.stamp
 
 # 3D Slicer's Python has neither torch nor the rest of trocar, so this environment has not either.

@@ -34,8 +34,8 @@ def slide(seed: int, behind: NDArray[np.uint8] | None = None) -> NDArray[np.uint
 def test_slides_are_told_from_scenes() -> None:
     """Nearly all slides lie above the threshold, nearly all scenes below it."""
     limit = Exclusion().max_text
-    slides = [text_share(judged(slide(seed, scene(seed) if seed % 3 == 0 else None))) for seed in range(30)]
-    scenes = [text_share(judged(scene(seed, ("laparoscopy", "robotic")[seed % 2]))) for seed in range(40)]
+    slides = [text_share(judged(slide(seed, scene(seed) if seed % 3 == 0 else None))) for seed in range(20)]
+    scenes = [text_share(judged(scene(seed, ("laparoscopy", "robotic")[seed % 2]))) for seed in range(34)]
     assert np.mean(np.array(slides) > limit) > 0.9
     assert np.mean(np.array(scenes) > limit) < 0.03
 

@@ -97,6 +97,7 @@ def test_what_is_excluded_stays_listed_with_its_reason(tmp_path: Path) -> None:
     assert [clip.clip for clip in corpus.usable()] == ["root/1.mp4@0.00"]
 
 
+@pytest.mark.slow
 def test_several_processes_find_the_same(tmp_path: Path) -> None:
     alone = small_corpus(tmp_path, videos=4)
     together = scan([tmp_path / "root"], tmp_path / "other", SETTINGS, processes=2)
