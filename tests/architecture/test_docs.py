@@ -15,6 +15,9 @@ from source_tree import ROOT
 import trocar
 from trocar.bench.protocol import protocol_class
 from trocar.bench.protocols import PROTOCOLS
+from trocar.recognition.recipe import RecognitionRecipe
+from trocar.recognition.vlm_endpoint import Endpoint
+from trocar.recognition.vlm_run import VlmRecipe
 from trocar.settings import field_values
 
 PAGES = [
@@ -22,10 +25,13 @@ PAGES = [
     ROOT / "docs/index.md",
     *(page for part in ("tutorial", "how-to", "reference") for page in (ROOT / "docs" / part).glob("*.md")),
 ]
-#: What the command line takes from dataclasses: the settings of protocols.
-SETTINGS = {
-    f"--{name.replace('_', '-')}" for protocol in PROTOCOLS for name in field_values(protocol_class(protocol)())
-}
+#: What the command line takes from dataclasses: the settings of protocols and of recipes.
+FILLED = [
+    *(protocol_class(protocol)() for protocol in PROTOCOLS),
+    RecognitionRecipe(("rendered",)),
+    VlmRecipe(("rendered",), Endpoint("http://localhost", "NAME")),
+]
+SETTINGS = {f"--{name.replace('_', '-')}" for filled in FILLED for name in field_values(filled)}
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

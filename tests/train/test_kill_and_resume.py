@@ -71,6 +71,7 @@ def kill_at_random(running: list[subprocess.Popen[bytes]], out: Path) -> None:
     assert read_checkpoint(out / LAST).step < STEPS
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_a_run_resumes_with_the_same_curve(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole, 1e-3, 0.4), env=environment(), check=True, timeout=300)
@@ -86,6 +87,7 @@ def test_killed_at_any_moment_a_run_resumes_with_the_same_curve(tmp_path: Path) 
         assert torch.equal(end.average[name], value), name
 
 
+@pytest.mark.slow
 def test_two_processes_sum_the_gradients_that_one_sums(tmp_path: Path) -> None:
     """With a rate of nothing, so that only the sums are compared, of eight batches of images and clips.
 

@@ -26,8 +26,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "formats": ("tables", "the file formats"),
     "datasets": ("datasets", "the data sets: what they are, and whether a folder holds one whole"),
     "serve": ("serve", "annotate in a browser, 3D Slicer or Python, several users on one model"),
+    "gradio": ("gradio", "a small page for one video or volume: click, track, download"),
     "bench": ("bench", "run a published protocol, or measure speed and memory"),
     "train": ("train", "train a network by a recipe"),
+    "recognize": ("recognize", "what a video shows and when: phases, actions, instruments, findings"),
+    "curate": ("curate", "from folders of videos to a balanced sample of clips, stage by stage"),
+    "pretrain": ("pretrain", "pretrain a video encoder on clips without labels"),
 }
 
 

@@ -7,7 +7,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from trocar.cli import bench_classes, bench_medical, bench_memory, bench_protocols, bench_report
+from trocar.cli import bench_classes, bench_medical, bench_memory, bench_protocols, bench_recognition, bench_report
 from trocar.cli.fields import LazyParser
 from trocar.cli.run import progress_bars
 from trocar.cli.tables import print_table
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     bench_medical.add_arguments(protocols)
     bench_report.add_arguments(what)
     bench_classes.add_arguments(what)
+    bench_recognition.add_arguments(what)
 
 
 def card(options: argparse.Namespace) -> int:

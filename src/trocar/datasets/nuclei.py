@@ -64,7 +64,7 @@ def _pages(path: Path) -> NDArray[np.uint16]:
     try:
         with Image.open(path) as pages:
             return np.stack([np.asarray(page, np.uint16) for page in ImageSequence.Iterator(pages)])
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError) as error:  # which one depends on the version of Pillow
         raise ValueError(f"{path} cannot be read as a picture: it is damaged or cut short; fetch it again") from error
 
 

@@ -105,7 +105,7 @@ def read_values(path: Path, coloured: bool = False) -> NDArray[np.int64]:
     try:
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("RGB") if coloured else picture).astype(np.int64)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a picture: it is damaged or cut short; fetch it again") from error
     if coloured:
         return pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]

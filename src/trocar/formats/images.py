@@ -116,7 +116,7 @@ class ImageSource:
                 upright = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
                 deep = upright.mode in ("F", "I") or upright.mode.startswith("I;")
                 return np.asarray(upright) if deep else np.array(upright.convert("RGB"), np.uint8)
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"{path} cannot be read as a picture: it is damaged or cut short ({error})") from error
 
 

@@ -70,7 +70,7 @@ def read_png(path: Path) -> NDArray[np.integer[Any]]:
     try:
         with Image.open(path) as image:
             values = np.asarray(image)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a picture: it is damaged or cut short") from error
     if values.ndim != 2 or values.dtype.kind not in "biu":
         raise ValueError(f"{path} is a colour picture, not a label map: its pixels must be object ids")

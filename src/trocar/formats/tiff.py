@@ -97,7 +97,7 @@ class _Pages:
         try:
             self._image.seek(page)
             values = np.asarray(self._image)
-        except (OSError, EOFError, SyntaxError) as error:
+        except (OSError, EOFError, SyntaxError, ValueError) as error:
             raise ValueError(f"page {page} of {self._path} cannot be read: the file is cut short or damaged") from error
         if values.shape != self.shape[1:]:
             raise ValueError(

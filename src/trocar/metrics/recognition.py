@@ -47,12 +47,44 @@ def balanced(pred: Classes, gt: Classes) -> float:
 
 
 def macro_f1(pred: Classes, gt: Classes) -> float:
-    """The mean of the F1 of each class that truth or prediction has."""
+    """The mean of the F1 of each class that truth or prediction has; a negative prediction is none."""
     _check(pred, gt)
-    numbers = np.union1d(pred, gt)
+    numbers = np.union1d(pred[pred >= 0], gt)
     hits = [int(((pred == number) & (gt == number)).sum()) for number in numbers]
     sums = [int((pred == number).sum() + (gt == number).sum()) for number in numbers]
     return mean(2 * hit / both for hit, both in zip(hits, sums, strict=True))
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """What is said of a task's test clips.
+
+    Args:
+        clips: how many.
+        top1: Acc@1; `low` and `high` are its 95 % interval (Wilson).
+        balanced: mean over classes of the share that is found.
+        macro_f1: mean over classes of their F1.
+        majority: Acc@1 of always saying the most frequent class.
+    """
+
+    clips: int
+    top1: float
+    low: float
+    high: float
+    balanced: float
+    macro_f1: float
+    majority: float
+
+
+def clip_scores(pred: Classes, gt: Classes) -> ClipScores:
+    """All scores of a task's predictions; a negative one is wrong.
+
+    Raises:
+        ValueError: not one class number each a clip, or no clip.
+    """
+    _check(pred, gt)
+    low, high = wilson_interval(int((pred == gt).sum()), len(gt))
+    return ClipScores(len(gt), top1(pred, gt), low, high, balanced(pred, gt), macro_f1(pred, gt), majority(gt))
 
 
 @dataclass(frozen=True)

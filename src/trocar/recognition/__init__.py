@@ -1,0 +1,1 @@
+"""Clip classification: SurgRec's downstream tasks, probes on video encoders, and the vision-language baseline."""
