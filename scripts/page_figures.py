@@ -10,20 +10,13 @@ picture that is drawn with the new mask. Each click is followed by an undo, whic
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
-from server_figures import COLUMNS, ROWS, wait_for, write_clip
+from server_figures import COLUMNS, ROWS, serving, told
 
 FRAME = 10
 
@@ -91,19 +84,8 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=20, help="(20)")
     parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
     options = parser.parse_args()
-    with socket.socket() as probe, tempfile.TemporaryDirectory(prefix="trocar-figures-") as name:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        folder, address = Path(name), f"http://127.0.0.1:{port}"
-        write_clip(folder / "clips" / "clip.mp4")
-        command = [sys.executable, "-m", "trocar", "serve", "--project", str(folder / "project"), "--port", str(port)]
-        with subprocess.Popen([*command, "--class-model", "none", "--root", f"clips={folder / 'clips'}"]) as server:
-            try:
-                wait_for(address, server)
-                times = measured(address, options.clicks)
-            finally:
-                server.terminate()
+    with serving() as address:
+        times = measured(address, options.clicks)
     figures: dict[str, Any] = {
         "click_to_drawn_mask_s": {
             "count": len(times),
@@ -111,12 +93,8 @@ def main() -> None:
             "p95": round(sorted(times)[max(0, round(0.95 * len(times)) - 1)], 3),
             "longest": round(max(times), 3),
         },
-        "source": {"size": [ROWS, COLUMNS], "model": "nano"},
-        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()},
     }
-    print(json.dumps(figures, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    told(figures, options.out)
 
 
 if __name__ == "__main__":

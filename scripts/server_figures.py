@@ -20,7 +20,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,18 @@ def main() -> None:
     parser.add_argument("--clicks-each", type=int, default=5, help="of each of twenty users (5)")
     parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
     options = parser.parse_args()
+    with serving() as address:
+        figures = {
+            "one_user": summary(one_user(address, options.clicks)),
+            "twenty_users": summary(many_users(address, options.clicks_each)),
+            "cancel": cancelling(address),
+        }
+    told(figures, options.out)
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The address of a real server with the packaged model and the clip, in a process and a folder of its own."""
     with socket.socket() as probe, tempfile.TemporaryDirectory(prefix="trocar-figures-") as name:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -128,18 +142,20 @@ def main() -> None:
         with subprocess.Popen([*command, "--root", f"clips={folder / 'clips'}"]) as server:
             try:
                 wait_for(address, server)
-                figures = {
-                    "one_user": summary(one_user(address, options.clicks)),
-                    "twenty_users": summary(many_users(address, options.clicks_each)),
-                    "cancel": cancelling(address),
-                    "source": {"size": [ROWS, COLUMNS], "model": "nano"},
-                    "machine": {"system": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()},
-                }
+                yield address
             finally:
                 server.terminate()
-    print(json.dumps(figures, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def told(figures: dict[str, Any], out: Path | None) -> None:
+    """Print figures with what they were measured on, and keep them in a file."""
+    facts = figures | {
+        "source": {"size": [ROWS, COLUMNS], "model": "nano"},
+        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()},
+    }
+    print(json.dumps(facts, indent=2))
+    if out:
+        out.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def wait_for(address: str, server: subprocess.Popen[bytes]) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from trocar.classprompt import ClassModel, ClassPromptConfig, encoder_fingerprint, open_class_model, read_class_config
 from trocar.model import NANO, Network, NetworkConfig, embedded_prompt, tiny_random
@@ -133,6 +135,18 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path, network: Network) -> N
     save_weights(network, tmp_path / "network.safetensors", {})
     with pytest.raises(ValueError, match="is not a class model"):
         open_class_model(tmp_path / "network.safetensors", network)
+
+
+def test_a_file_from_before_masks_were_looked_into_is_refused(
+    tmp_path: Path, network: Network, model: ClassModel
+) -> None:
+    path = tmp_path / "early.safetensors"
+    model.save(path)
+    with safe_open(path, framework="pt") as file:
+        tensors, said = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    save_file({name: one for name, one in tensors.items() if not name.startswith("likeness.")}, path, metadata=said)
+    with pytest.raises(ValueError, match="by an earlier version, which did not look inside masks: train it again"):
+        open_class_model(path, network)
 
 
 def test_a_head_for_other_features_is_refused(network: Network) -> None:

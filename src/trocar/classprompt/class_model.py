@@ -189,7 +189,7 @@ def open_class_model(path: Path, network: Network) -> ClassModel:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a class model, or was trained on the features of another image encoder.
+        ValueError: it is not a class model, is of an earlier version, or was trained on another encoder's features.
     """
     config = read_class_config(path)
     own = encoder_fingerprint(network)
@@ -202,8 +202,12 @@ def open_class_model(path: Path, network: Network) -> ClassModel:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if "likeness.middle" not in tensors:
+            raise WeightsError(
+                f"{path} was written by an earlier version, which did not look inside masks: train it again"
+            )
         model.likeness = Likeness(len(config.names), len(tensors["likeness.middle"]))
         model.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, KeyError) as error:
+    except (SafetensorError, RuntimeError) as error:
         raise WeightsError(f"{path} is damaged ({str(error).splitlines()[0]}): fetch or train it again") from error
     return model.to(next(network.prompt_encoder.parameters()).device).eval()

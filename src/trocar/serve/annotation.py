@@ -91,7 +91,7 @@ class Annotation:
         self._features = Features(network, self._source, network.config.image_size, KEPT_FEATURES)
         self._device = next(network.parameters()).device
         self._next_ids: dict[int, int] = {}
-        self._session = self._begin()
+        self._begin()
 
     def prepare(self, frame: int) -> None:
         """Look at a frame ahead of the first click on it."""
@@ -180,7 +180,7 @@ class Annotation:
             Cancelled: `stop` was set.
         """
         self._source.stop = stop
-        self._session = self._begin(prompter)
+        self._begin(prompter)
         stored: set[int] = set()
         try:
             frames = self._session.propagate("forward")
@@ -196,18 +196,16 @@ class Annotation:
             self._source.stop = None
             for object_id, track in self._session.tracks.items():
                 self._next_ids[object_id] = track.next_id
-            self._session = self._begin()
+            self._begin()
 
-    def _begin(self, prompter: Prompter | None = None) -> Session:
-        """A session that is what the store and the snapshots say."""
+    def _begin(self, prompter: Prompter | None = None) -> None:
+        """Begin a session that is what the store and the snapshots say."""
         options = SessionOptions(snapshot_folder=self._folder, first_found_id=self.ledger.objects.next_id)
         equipment = self._equipment
-        session = Session(equipment.network, self._source, equipment.memory, options, self._features, prompter)
-        session.snapshots.adopt()
-        self._session = session
+        self._session = Session(equipment.network, self._source, equipment.memory, options, self._features, prompter)
+        self._session.snapshots.adopt()
         for one in self.ledger.objects.all():
             self._rebuild(one.id)
-        return session
 
     def _store_found(self, object_id: int) -> None:
         found, track = self._session.found[object_id], self._session.tracks[object_id]
