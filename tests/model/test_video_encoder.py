@@ -129,6 +129,24 @@ def test_fresh_encoders_have_the_sizes_that_their_settings_say(name: str) -> Non
     assert config.tokens == (2 * 4 * 4 if config.tubelet == 2 else 3 * 17)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_fresh_weights_are_xaviers_and_v_jepas_deep_branches_are_small(name: str) -> None:
+    encoder = make_video_encoder(CONFIGS[name])
+    shrunk = {}
+    if name == "vjepa2":
+        for number, block in enumerate(encoder.blocks, 1):
+            for part in ("attention.proj", "mlp.fc2"):
+                shrunk[block.get_submodule(part)] = (2 * number) ** 0.5
+        assert len(shrunk) == 2 * len(encoder.blocks) > 2
+    layers = [one for one in encoder.modules() if isinstance(one, nn.Linear | nn.Conv2d | nn.Conv3d)]
+    assert layers
+    for layer in layers:
+        rows = layer.weight.detach().flatten(1)
+        bound = (6 / sum(rows.shape)) ** 0.5 / shrunk.get(layer, 1.0)
+        assert 0.9 * bound < float(rows.abs().max()) <= 1.000001 * bound
+        assert layer.bias is None or not layer.bias.detach().any()
+
+
 @pytest.mark.parametrize("name", ["videomae", "vjepa2"])
 def test_kept_tokens_know_nothing_of_the_others_and_all_of_them_are_the_whole(name: str) -> None:
     config = CONFIGS[name]

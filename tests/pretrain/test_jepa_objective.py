@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import transformers
 from torch import Tensor
 
-from trocar.model.video_encoder import VideoEncoderConfig
+from trocar.model.video_encoder import VideoEncoderConfig, make_video_encoder
 from trocar.pretrain.jepa import JointEmbeddingPredictor, Prediction
 from trocar.pretrain.masks import Masks
 from trocar.pretrain.objective import hidden_gradient
@@ -44,6 +44,19 @@ def stock(model: JointEmbeddingPredictor) -> Any:
     found.encoder.load_state_dict(model.context.body.state_dict())
     found.predictor.load_state_dict(model.predictor.state_dict())
     return found
+
+
+def test_fresh_weights_are_drawn_as_those_of_an_encoder_trained_from_scratch() -> None:
+    torch.manual_seed(0)
+    made = JointEmbeddingPredictor(CONFIG, SETTINGS)
+    scratch = make_video_encoder(CONFIG)
+    for own in (made.context, made.target):
+        for (name, one), other in zip(own.named_parameters(), scratch.parameters(), strict=True):
+            bound = float(other.detach().abs().max())  # of uniform draws: hundreds of them come near it
+            assert float(one.detach().abs().max()) == pytest.approx(bound, rel=0.1), name
+    for number, block in enumerate(made.predictor.layer, 1):
+        bound = (6 / (24 + 24)) ** 0.5 / (2 * number) ** 0.5
+        assert 0.9 * bound < float(block.attention.proj.weight.detach().abs().max()) <= 1.000001 * bound
 
 
 def test_nothing_hidden_reaches_the_context_and_the_stock_forward_would_leak(model: JointEmbeddingPredictor) -> None:

@@ -8,8 +8,9 @@ pass over part of the tokens, which pretraining needs. Sources: Tong et al. 2022
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -195,12 +196,37 @@ def _kept(tokens: Tensor, keep: Tensor | None) -> Tensor:
 
 
 def make_video_encoder(config: VideoEncoderConfig) -> VideoEncoder:
-    """An encoder with fresh weights; what they are follows from torch's random state.
+    """An encoder with the weights that pretraining begins with; what they are follows from torch's random state.
 
     Raises:
         ValueError: `transformers` is not installed.
     """
-    return VideoEncoder(config)
+    encoder = VideoEncoder(config)
+    draw_weights(encoder)
+    if config.family == "vjepa2":
+        shrink_branches(encoder.blocks)
+    return encoder
+
+
+@torch.no_grad()
+def draw_weights(network: nn.Module) -> None:
+    """Xavier draws for linear layers and filters, biases 0 (Glorot and Bengio 2010), as in VideoMAE's release.
+
+    The draws of `transformers` have a deviation of 0.02, with which small encoders hardly learn.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
+            nn.init.xavier_uniform_(module.weight.flatten(1))  # a view: the filter of a token is one row
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def shrink_branches(blocks: Iterable[Any]) -> None:
+    """Divide what block n of V-JEPA 2 adds to the stream, counted from 1, by sqrt(2 n), as in V-JEPA's release."""
+    for number, block in enumerate(blocks, 1):
+        block.attention.proj.weight /= math.sqrt(2 * number)
+        block.mlp.fc2.weight /= math.sqrt(2 * number)
 
 
 def transformers_module(name: str = "") -> Any:

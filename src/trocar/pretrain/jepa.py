@@ -7,7 +7,6 @@ takes the context out of them, so that the context has seen what is to be predic
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,7 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trocar.model.video_encoder import VideoEncoder, VideoEncoderConfig, transformers_config, transformers_module
+from trocar.model.video_encoder import (
+    VideoEncoder,
+    VideoEncoderConfig,
+    draw_weights,
+    shrink_branches,
+    transformers_config,
+    transformers_module,
+)
 from trocar.pretrain.masks import Blocks, Masks, block_masks, block_size
 from trocar.pretrain.objective import Asked, hidden_gradient
 
@@ -164,7 +170,7 @@ def _taken(tokens: Tensor, places: Tensor) -> Tensor:
 
 
 def _fresh(config: VideoEncoderConfig, settings: Prediction) -> nn.Module:
-    """Fresh weights; the deeper a block, the smaller those that add to the stream, as in the release."""
+    """Fresh weights; the encoder's are drawn as those of `make_video_encoder` are."""
     given = transformers_config(
         config,
         pred_hidden_size=settings.width,
@@ -173,9 +179,7 @@ def _fresh(config: VideoEncoderConfig, settings: Prediction) -> nn.Module:
         pred_num_mask_tokens=2,
     )
     network: Any = transformers_module().VJEPA2Model(given)
-    with torch.no_grad():
-        for blocks in (network.encoder.layer, network.predictor.layer):
-            for number, block in enumerate(blocks, 1):
-                block.attention.proj.weight /= math.sqrt(2 * number)
-                block.mlp.fc2.weight /= math.sqrt(2 * number)
+    draw_weights(network)
+    for blocks in (network.encoder.layer, network.predictor.layer):
+        shrink_branches(blocks)
     return network  # type: ignore[no-any-return]

@@ -15,6 +15,7 @@ from trocar.model.video_encoder import (
     IMAGENET_STD,
     VideoEncoder,
     VideoEncoderConfig,
+    draw_weights,
     transformers_config,
     transformers_module,
 )
@@ -115,10 +116,6 @@ def _fresh(config: VideoEncoderConfig, settings: Reconstruction) -> nn.Module:
         )
     given = transformers_config(config, **sizes, decoder_intermediate_size=4 * settings.width)
     network: Any = transformers_module().VideoMAEForPreTraining(given)
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv3d):
-            nn.init.xavier_uniform_(module.weight.data.flatten(1))  # a view: the filter of a token is one row
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    draw_weights(network)
     nn.init.trunc_normal_(network.mask_token, std=0.02)
     return network  # type: ignore[no-any-return]

@@ -113,14 +113,10 @@ def _encoder(recipe: RecognitionRecipe, seed: int) -> VideoEncoder:
 
 
 def fresh_encoder(config: VideoEncoderConfig, seed: int) -> VideoEncoder:
-    """An encoder to train from scratch: Xavier draws, since those of `transformers` (0.02) hardly learn when small."""
+    """An encoder to train from scratch, its weights drawn by a seed as pretraining draws its first ones."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = make_video_encoder(config).eval()
-        for module in encoder.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
-                nn.init.xavier_uniform_(module.weight.data.flatten(1))  # a view: the filter of a token is one row
-    return encoder
+        return make_video_encoder(config).eval()
 
 
 def _finished(path: Path, digest: str) -> dict[str, Any] | None:

@@ -27,6 +27,8 @@ FIRST_SEED = 2**32
 """Of rendered downstream clips, so that no pretraining on rendered clips has seen them."""
 SEEDS_A_PART = 10**7
 OPEN_VIDEOS = 4
+KEPT_BYTES = 2**29
+"""Of rendered clips that are kept in memory: every epoch of every encoder sees the same ones."""
 
 Choose = Callable[[int], NDArray[np.intp]]
 """The length of a clip -> (views, frames) numbers of its frames."""
@@ -163,6 +165,28 @@ class _Opened:
         return self._sources[path]
 
 
+class _Rendered:
+    """Rendered clips, the latest ones kept."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, str, int, int], Frames] = OrderedDict()
+        self._bytes = 0
+
+    def images(self, seed: int, domain: str, frames: int, side: int) -> Frames:
+        key = (seed, domain, frames, side)
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = procedure_clip(seed, domain, frames=frames, side=side).images
+            self._bytes += found.nbytes
+        self._kept[key] = found  # at the end: it is the one asked for last
+        while self._bytes > KEPT_BYTES:
+            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return found
+
+
+_RENDERED = _Rendered()
+
+
 def _rendered(domain: str, task: str, shape: tuple[int, int], counts: RenderedClips) -> Task:
     if task not in TASKS.get(domain, {}):
         raise ValueError(f"there is no rendered task {domain}/{task}: see `procedure_scenes.TASKS`")
@@ -177,8 +201,7 @@ def _rendered(domain: str, task: str, shape: tuple[int, int], counts: RenderedCl
     }
 
     def pixels(part: str, index: int, choose: Choose) -> Frames:
-        images = procedure_clip(seeds[part][index], domain, frames=frames, side=side).images
-        return np.asarray(images[choose(frames)])
+        return np.asarray(_RENDERED.images(seeds[part][index], domain, frames, side)[choose(frames)])
 
     labels = {
         part: np.array([_rendered_labels(domain, seed)[task] for seed in listed], np.int64)
