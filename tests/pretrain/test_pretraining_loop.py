@@ -21,10 +21,10 @@ from torch import Tensor
 from toy_pretraining import Bars, toy_recipe, trainer_for
 
 from trocar.model.video_encoder import make_video_encoder, open_video_encoder, save_video_encoder
-from trocar.pretrain.loop import PretrainTrainer
 from trocar.pretrain.masks import Masks
 from trocar.pretrain.run import export_encoder
 from trocar.pretrain.start import first_network
+from trocar.pretrain.trainer import PretrainTrainer
 from trocar.train.checkpoint import LAST, read_checkpoint
 from trocar.train.distributed import Team
 

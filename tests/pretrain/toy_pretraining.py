@@ -14,10 +14,10 @@ import torch
 from trocar.model.video_encoder import VideoEncoderConfig
 from trocar.pretrain.footage import Pictures
 from trocar.pretrain.jepa import Prediction
-from trocar.pretrain.loop import PretrainTrainer
 from trocar.pretrain.mae import Reconstruction
 from trocar.pretrain.recipe import Engine, FrameSampling, Pool, PretrainRecipe
 from trocar.pretrain.schedule import Schedule
+from trocar.pretrain.trainer import PretrainTrainer
 from trocar.train.distributed import Team, joined
 
 

@@ -20,7 +20,7 @@ from trocar.datasets import endovis17, endovis18_instruments, vocalfolds
 from trocar.metrics import endovis
 from trocar.model.checkpoint import read_head
 from trocar.settings import read_settings, settings_from, to_toml
-from trocar.train.class_prompt_data import ClassPictures
+from trocar.train.class_prompt_data import ClassPictures, Sample
 from trocar.train.class_prompt_losses import Asked, answer_losses, squared_dice
 from trocar.train.class_prompt_pictures import list_shots
 from trocar.train.class_prompt_recipe import ClassLosses, ClassPromptRecipe, HeadSettings, Selection
@@ -124,9 +124,9 @@ def test_a_stopped_run_goes_on_to_the_same_weights(recipe: ClassPromptRecipe, tm
     first = trainer_of(recipe, tmp_path / "made", tmp_path / "parts")
     learn = first.learn
 
-    def counted() -> dict[str, float]:
+    def counted(batch: list[Sample]) -> dict[str, float]:
         first.stopping = first.step == 7
-        return learn()
+        return learn(batch)
 
     first.learn = counted  # type: ignore[method-assign]
     first.run()
@@ -349,4 +349,4 @@ def test_pictures_and_corpus_are_what_scripts_build_on(recipe: ClassPromptRecipe
         for seed in (1, 2)
     )
     assert not torch.equal(one.model.head.prototypes, other.model.head.prototypes)
-    assert [sample.picture for sample in one.batch()] != [sample.picture for sample in other.batch()]
+    assert [sample.picture for sample in one.prepare(0)] != [sample.picture for sample in other.prepare(0)]

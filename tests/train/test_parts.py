@@ -17,11 +17,11 @@ from trocar.model.config import tiny_sam
 from trocar.model.network import Network
 from trocar.model.sam1 import make_network
 from trocar.train.export import export_weights
-from trocar.train.loop import Trainer
 from trocar.train.optimise import Optimiser, build_optimiser
 from trocar.train.parts import Parts, merge_parts, part_of, prepare_parts
 from trocar.train.recipe import Recipe, Stage
 from trocar.train.start import averaged_network
+from trocar.train.trainer import Trainer
 
 STAGE = Stage(side=64, images=2, rows=2, clip_share=0.5, clip_side=64, clips=1, frames=3, objects=1)
 

@@ -11,11 +11,11 @@ import torch
 from test_clip_steps import DIVEMEM, SAM2_CLICKS, lesson, network, sample
 
 from trocar.train.lesson import correction, draw_corrections
-from trocar.train.loop import Part, Trainer
 from trocar.train.plan import ClipPlan
 from trocar.train.prompts import EMPTY
 from trocar.train.recipe import Corrections, PromptMix, Recipe, Stage
 from trocar.train.steps import _objects, _places_to_correct
+from trocar.train.trainer import Part, Trainer
 
 DRAWS = 10_000
 IN_A_ROW = ClipPlan(tuple(range(8)))

@@ -18,12 +18,12 @@ from trocar.train.checkpoint import LAST, read_checkpoint, write_checkpoint
 from trocar.train.engine import Engine
 from trocar.train.export import WEIGHTS
 from trocar.train.lesson import Lesson
-from trocar.train.loop import Batch, Trainer
 from trocar.train.optimise import Optimiser
 from trocar.train.plan import PlanSettings
 from trocar.train.recipe import LossWeights, PromptMix, Recipe, Stage
 from trocar.train.start import build_network, first_network
 from trocar.train.steps import clip_losses, image_losses
+from trocar.train.trainer import Batch, Trainer
 
 STAGE = Stage(side=64, images=3, rows=2, boxes=0.8, corrections=1, clip_share=0.3, clip_side=64, clips=2, frames=3)
 TOY = Recipe(model="tiny-random", steps=6, stages=(STAGE,), optimiser=Optimiser(warmup_steps=2), data={"scenes": 1.0})
@@ -60,7 +60,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, workers: int) 
         half.learn(half.prepare(half.step))
     write_checkpoint(tmp_path / "half" / LAST, half.checkpoint())
     rest = Trainer(recipe, squares, tmp_path / "half")
-    rest.resume(tmp_path / "half" / LAST)
+    rest.resume()
     rest.run()
     assert rest.step == whole.step == 6
     for name, value in whole.network.state_dict().items():

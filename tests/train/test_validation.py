@@ -16,10 +16,10 @@ from trocar.model.checkpoint import open_network
 from trocar.promptable import score_tracking
 from trocar.train.checkpoint import LAST, read_checkpoint
 from trocar.train.engine import Engine
-from trocar.train.loop import Trainer
 from trocar.train.optimise import Optimiser
 from trocar.train.recipe import Recipe, Stage
 from trocar.train.sampling import Sampling
+from trocar.train.trainer import Trainer
 from trocar.train.validation import BEST, SCENE_SEED, Validation, object_scores, validation_clips
 
 

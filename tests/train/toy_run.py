@@ -13,12 +13,11 @@ import numpy as np
 import torch
 
 from trocar.datasets.clip import Clip
-from trocar.train.checkpoint import LAST
 from trocar.train.distributed import Team, joined
 from trocar.train.engine import Engine
-from trocar.train.loop import Trainer
 from trocar.train.optimise import Optimiser
 from trocar.train.recipe import Recipe, Stage
+from trocar.train.trainer import Trainer
 
 
 def squares(rng: np.random.Generator) -> Clip:
@@ -61,7 +60,7 @@ def main(arguments: list[str]) -> None:
     with joined() as (team, device):
         trainer = Trainer(toy_recipe(steps, rate, clip_share), squares, out, device, team)
         if "--resume" in arguments:
-            trainer.resume(out / LAST)
+            trainer.resume()
         trainer.run()
 
 

@@ -10,9 +10,9 @@ import torch
 
 from trocar.model.video_encoder import save_video_encoder
 from trocar.pretrain.footage import open_pools
-from trocar.pretrain.loop import PretrainTrainer
 from trocar.pretrain.recipe import PretrainRecipe
 from trocar.pretrain.start import first_network
+from trocar.pretrain.trainer import PretrainTrainer
 from trocar.settings import to_toml
 from trocar.train.checkpoint import LAST, read_checkpoint
 from trocar.train.distributed import joined

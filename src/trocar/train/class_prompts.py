@@ -1,21 +1,16 @@
-"""Training class prompts (SurgicalSAM): head and mask decoder learn, on features that are encoded once; all else stays.
-
-It stops after any step and goes on exactly: what a step sees follows from the seed, the epoch and the step alone.
-"""
+"""Training class prompts (SurgicalSAM): head and mask decoder learn, all else stays; images are encoded once."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from trocar.classprompt.class_model import open_class_model
@@ -24,7 +19,7 @@ from trocar.classprompt.presence import calibrate
 from trocar.model.checkpoint import read_head
 from trocar.model.network import Network
 from trocar.settings import to_toml
-from trocar.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
+from trocar.train.checkpoint import Checkpoint
 from trocar.train.class_prompt_data import ClassPictures, Sample
 from trocar.train.class_prompt_likeness import fit_likeness
 from trocar.train.class_prompt_losses import Asked, answer_losses
@@ -32,12 +27,12 @@ from trocar.train.class_prompt_pictures import NO_TRUTH
 from trocar.train.class_prompt_recipe import ClassPromptRecipe
 from trocar.train.class_prompt_score import class_scores
 from trocar.train.class_prompt_start import Corpus, class_numbers, first_model, frozen_network, open_pictures
-from trocar.train.journal import Journal, peak_memory_gb
+from trocar.train.journal import peak_memory_gb
+from trocar.train.loop import Figures, Pace, TrainingLoop
 from trocar.train.optimise import set_rate
 from trocar.train.run import ending_after_a_step
 
 WEIGHTS, BEST = "classes.safetensors", "best.safetensors"
-LOG_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class ClassRun:
     quiet: bool = False
 
 
-class ClassPromptTrainer:
+class ClassPromptTrainer(TrainingLoop[list[Sample]]):
     """One run of a recipe.
 
     Args:
@@ -70,14 +65,14 @@ class ClassPromptTrainer:
         corpus: prepared pictures.
         out: folder for log and checkpoints.
         quiet: show no progress.
-
-    Setting `stopping` ends a run after the step that it is at.
     """
 
     def __init__(
         self, recipe: ClassPromptRecipe, network: Network, corpus: Corpus, out: Path, quiet: bool = False
     ) -> None:
-        self.recipe, self.network, self.corpus, self.out, self.quiet = recipe, network, corpus, out, quiet
+        device = next(network.parameters()).device
+        super().__init__(out, Pace(recipe.save_seconds), device, quiet=quiet)
+        self.recipe, self.network, self.corpus = recipe, network, corpus
         self.model = first_model(recipe, network, corpus.learned)
         self.parameters = [one for one in self.model.parameters() if one.requires_grad]
         prototypes = self.model.head.prototypes
@@ -86,7 +81,6 @@ class ClassPromptTrainer:
             {"params": [one for one in self.parameters if one is prototypes], "scale": recipe.prototype_rate},
         ]
         self.optimiser = torch.optim.Adam(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
-        self.device = self.parameters[0].device
         names = corpus.learned.shots.names
         self.general = frozenset(names.index(name) for name in recipe.data.general if name in names)
         self._samples = {
@@ -94,85 +88,58 @@ class ClassPromptTrainer:
             for version in {recipe.version_at(epoch) for epoch in range(recipe.epochs)}
         }
         self._starts = np.cumsum([0, *(self.steps_in(epoch) for epoch in range(recipe.epochs))]).tolist()
-        self.step, self.seconds = 0, 0.0
-        self.best: float | None = None
-        self.stopping = False
-        out.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal(out)
 
     @property
     def steps(self) -> int:
         """Of the whole run."""
         return int(self._starts[-1])
 
-    @property
-    def done(self) -> bool:
-        return self.step >= self.steps
+    def progress(self, step: int) -> float:
+        return min(1.0, step / self.steps)
 
     def steps_in(self, epoch: int) -> int:
         """How many batches an epoch has; the last may be smaller."""
         return math.ceil(len(self._samples[self.recipe.version_at(epoch)]) / self.recipe.batch)
 
-    def resume(self) -> None:
-        """Go on from the last checkpoint.
+    def checkpoint(self) -> Checkpoint:
+        state, optimiser = self.model.state_dict(), self.optimiser.state_dict()
+        return Checkpoint(self.step, self.seconds, state, {}, optimiser, self.journal.values, self.best)
 
-        Raises:
-            FileNotFoundError, ValueError: there is none, or it is of another model.
-        """
-        state = read_checkpoint(self.out / LAST)
-        try:
-            self.model.load_state_dict(state.network)
-            self.optimiser.load_state_dict(state.optimiser)
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"{self.out / LAST} is not a checkpoint of this recipe ({str(error).splitlines()[0]}): give the recipe "
-                "that it was made with, or start without --resume"
-            ) from error
-        self.step, self.seconds, self.best = state.step, state.seconds, state.best
-        self.journal.values = state.noted
+    def _restore(self, state: Checkpoint) -> None:
+        self.model.load_state_dict(state.network)
+        self.optimiser.load_state_dict(state.optimiser)
 
-    def run(self) -> None:
-        """Train until the end, or until `stopping` is set; then a checkpoint of the last whole step is written."""
-        columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
-        self.journal.begin(self.step)
-        saved = self.seconds
-        try:
-            with Progress(*columns, disable=self.quiet) as bar:
-                task = bar.add_task("train", total=self.steps, completed=self.step, note="")
-                while not (self.done or self.stopping):
-                    begun = time.monotonic()
-                    losses = self.learn()
-                    self.seconds += time.monotonic() - begun
-                    self.journal.add(losses, self.recipe.batch, clips=False)
-                    if self.step % LOG_STEPS == 0 or self.done:
-                        state = {"epoch": self.epoch, "seconds": round(self.seconds, 1)}
-                        line = self.journal.close_line(self.step, state, self.device)
-                        note = f"IoU {line['reached']:.3f}  {line['samples_per_s']:.1f} samples/s"
-                        bar.update(task, completed=self.step, note=note)
-                    if self._due():
-                        self.validate()
-                        saved = self._save()
-                    elif self.seconds - saved > self.recipe.save_seconds:
-                        saved = self._save()
-        finally:
+    def _note(self, batch: list[Sample], losses: Figures) -> None:
+        self.journal.add(losses, self.recipe.batch, clips=False)
+
+    def _state(self, batch: list[Sample]) -> Figures:
+        return {"epoch": self.epoch}
+
+    def _said(self, line: Mapping[str, float]) -> str:
+        return f"IoU {line['reached']:.3f}  {line['samples_per_s']:.1f} samples/s"
+
+    def _after_step(self, batch: list[Sample]) -> None:
+        if self._due():
+            self.validate()
             self._save()
-            self.journal.close()
 
     @property
     def epoch(self) -> int:
         """The epoch that the next step belongs to, or the number of epochs at the end."""
-        return int(np.searchsorted(self._starts, self.step, side="right")) - 1
+        return self._epoch_of(self.step)
+
+    def _epoch_of(self, step: int) -> int:
+        return int(np.searchsorted(self._starts, step, side="right")) - 1
 
     def _due(self) -> bool:
         """Whether an epoch has just ended whose weights are scored."""
         ended = self.step == self._starts[self.epoch]
         return self.corpus.inner is not None and ended and (self.done or self.epoch % self.recipe.selection.every == 0)
 
-    def learn(self) -> dict[str, float]:
+    def learn(self, batch: list[Sample]) -> Figures:
         """One optimiser step; returns its losses."""
-        recipe = self.recipe
+        recipe, own = self.recipe, batch
         set_rate(self.optimiser, recipe.learning_rate * _share(recipe.final_share, self.step / self.steps))
-        own = self.batch()
         rng = np.random.default_rng((recipe.seed, self.step, 1))
         absent = self._absent(own, rng)
         pictures = sorted({sample.picture for sample in own})
@@ -202,12 +169,14 @@ class ClassPromptTrainer:
         scaled = embeddings * config.scale  # as similarities are
         return contrast_loss(config.contrast, self.model.head.prototypes, scaled, classes, config.temperature)
 
-    def batch(self) -> list[Sample]:
-        """The samples of the next step."""
-        epoch = self.epoch
+    def prepare(self, step: int) -> list[Sample]:
+        """The samples of a step; after the last one there are none."""
+        epoch = self._epoch_of(step)
+        if epoch == self.recipe.epochs:
+            return []
         samples = self._samples[self.recipe.version_at(epoch)]
         order = np.random.default_rng((self.recipe.seed, epoch)).permutation(len(samples))
-        at = (self.step - self._starts[epoch]) * self.recipe.batch
+        at = (step - self._starts[epoch]) * self.recipe.batch
         return [samples[place] for place in order[at : at + self.recipe.batch]]
 
     def _absent(self, own: Sequence[Sample], rng: np.random.Generator) -> list[Sample]:
@@ -245,19 +214,6 @@ class ClassPromptTrainer:
         if scores:
             info["inner_split"] = json.dumps({name: round(value, 4) for name, value in scores.items()})
         return info
-
-    def _save(self) -> float:
-        state = Checkpoint(
-            self.step,
-            self.seconds,
-            self.model.state_dict(),
-            {},
-            self.optimiser.state_dict(),
-            self.journal.values,
-            self.best,
-        )
-        write_checkpoint(self.out / LAST, state)
-        return self.seconds
 
 
 def _share(final: float, progress: float) -> float:

@@ -1,178 +1,166 @@
-"""The training loop: draw, answer, learn, note down; it stops and resumes at any step, on any number of processes."""
+"""The loop around all training here: prepare a step, learn, note down, save.
+
+It stops after any step and goes on exactly: what a step sees follows from the recipe's seed and the step alone. So the
+next step is prepared while the current one is learned.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import math
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
-import numpy as np
 import torch
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from trocar.datasets import Clip
 from trocar.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
-from trocar.train.clips import Draw, Sample, SampleShape, draw_sample, step_shape
-from trocar.train.distributed import Team, add_parts
-from trocar.train.engine import recompute_activations
-from trocar.train.export import save_average
+from trocar.train.distributed import Team
 from trocar.train.journal import Journal
-from trocar.train.lesson import draw_corrections, lesson_of
-from trocar.train.optimise import (
-    build_optimiser,
-    learning_parameters,
-    learning_rate,
-    load_optimiser,
-    move_average,
-    set_rate,
-)
-from trocar.train.recipe import Recipe
-from trocar.train.start import averaged_network, first_network
-from trocar.train.steps import clip_losses, image_losses
-from trocar.train.validation import BEST, object_scores
 
+Batch = TypeVar("Batch")
 Figures = dict[str, float]
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Some samples of a step, computed for themselves.
+@dataclass(frozen=True)
+class Pace:
+    """How often something is kept.
 
     Args:
-        number: among the parts of the step.
-        samples: what is drawn for it.
-        share: of the step's samples, which is what its gradient counts.
+        save_seconds: a checkpoint is written when so much time has passed since the last one.
+        save_steps: and after every so many steps; 0 for by the clock alone.
+        log_steps: a line of the log stands for so many steps.
     """
 
-    number: int
-    samples: list[Sample]
-    share: float
+    save_seconds: float
+    save_steps: int = 0
+    log_steps: int = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """The parts of one step that fall to this process, the stage, how many samples all processes have, and whether
-    they are clips."""
-
-    parts: list[Part]
-    stage: int
-    count: int
-    clips: bool
-
-
-class Trainer:
+class TrainingLoop(ABC, Generic[Batch]):
     """One run of a recipe, or what one process does of it.
 
     Args:
-        recipe: all settings.
-        draw: gives the training clips.
-        out: folder for the log and the checkpoints.
+        out: folder for log and checkpoints.
+        pace: how often they are written.
         device: where to train.
         team: this process among others.
-        clips: that fall to this process in validation.
+        quiet: show no progress.
 
     Setting `stopping` ends a run after the step that it is at.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
-        draw: Draw,
         out: Path,
+        pace: Pace,
         device: torch.device | str = "cpu",
         team: Team | None = None,
-        clips: Sequence[Clip] = (),
+        quiet: bool = False,
     ) -> None:
-        self.recipe = recipe
-        self.draw = draw
-        self.out = out
-        self.device = torch.device(device)
-        self.team = team or Team()
-        self.clips = clips
-        self.network = first_network(recipe).to(self.device).train()
-        recompute_activations(self.network, recipe.engine)
-        self.parameters = list(learning_parameters(self.network))
-        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-        self.optimiser = build_optimiser(self.network, recipe.optimiser)
-        self.threads = ThreadPoolExecutor(recipe.workers)
-        self.loaders = ThreadPoolExecutor(recipe.engine.loaders)
-        self.step = 0
-        self.seconds = 0.0
+        self.out, self.pace = out, pace
+        self.device, self.team = torch.device(device), team or Team()
+        self.quiet = quiet or not self.team.leads
+        self.step, self.seconds = 0, 0.0
         self.best: float | None = None
         self.stopping = self.stopped = False
         out.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(out, self.team.leads)
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint; the recipe may differ from the one it was made with, the model may not."""
-        state = read_checkpoint(path)
-        self.network.load_state_dict(state.network)
-        self.average = {name: value.to(self.average[name].device) for name, value in state.average.items()}
-        load_optimiser(self.optimiser, state.optimiser)
-        self.step, self.seconds, self.best = state.step, state.seconds, state.best
-        self.journal.values = state.noted
-
-    def checkpoint(self) -> Checkpoint:
-        return Checkpoint(
-            self.step,
-            self.seconds,
-            self.network.state_dict(),
-            self.average,
-            self.optimiser.state_dict(),
-            self.journal.values,
-            self.best,
-        )
-
+    @abstractmethod
     def progress(self, step: int) -> float:
-        """Part of the run that is done before a step, 0 to 1; by the clock, the part that is done now."""
-        if self.recipe.minutes > 0:
-            return min(1.0, self.seconds / (60 * self.recipe.minutes))
-        return min(1.0, step / self.recipe.steps)
+        """Part of the run that is done before a step, 0 to 1."""
+
+    @abstractmethod
+    def prepare(self, step: int) -> Batch:
+        """What a step learns from, as far as it falls to this process. Called from another thread, a step ahead."""
+
+    @abstractmethod
+    def learn(self, batch: Batch) -> Figures:
+        """Take the next step and return its losses."""
+
+    @abstractmethod
+    def checkpoint(self) -> Checkpoint:
+        """All that the run needs to go on."""
 
     @property
     def done(self) -> bool:
         return self.progress(self.step) >= 1
 
+    def resume(self) -> None:
+        """Go on from the last checkpoint; the recipe may differ from the one it was made with, the network may not.
+
+        Raises:
+            FileNotFoundError, ValueError: there is none, or it is of another network.
+        """
+        path = self.out / LAST
+        state = read_checkpoint(path)
+        try:
+            self._restore(state)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{path} is not a checkpoint of this recipe ({str(error).splitlines()[0]}): "
+                "give the recipe that it was made with, or start without --resume"
+            ) from error
+        self.step, self.seconds, self.best = state.step, state.seconds, state.best
+        self.journal.values = state.noted
+
     def run(self) -> None:
         """Train until the end, or until `stopping` is set; then a checkpoint of the last whole step is written."""
         columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
-        engine, saved = self.recipe.engine, self.seconds
+        saved = self.seconds
         self.journal.begin(self.step)
         try:
-            with ThreadPoolExecutor(1) as ahead, Progress(*columns, disable=not self.team.leads) as bar:
+            with ThreadPoolExecutor(1) as ahead, Progress(*columns, disable=self.quiet) as bar:
                 task = bar.add_task("train", total=1.0, note="")
-                upcoming = ahead.submit(self.prepare, self.step, self.progress(self.step))
+                bar.update(task, completed=self.progress(self.step))
+                upcoming = ahead.submit(self._plan(self.step))
                 while not (self.done or self.stopped):
                     begun = time.monotonic()
                     batch = upcoming.result()
-                    upcoming = ahead.submit(self.prepare, self.step + 1, self.progress(self.step + 1))
+                    upcoming = ahead.submit(self._plan(self.step + 1))
                     losses = self.learn(batch)
                     self._agree(time.monotonic() - begun)
-                    self.journal.add(losses, batch.count, batch.clips)
-                    if self.step % engine.log_steps == 0 or self.done:
-                        state = {"stage": batch.stage, "seconds": round(self.seconds, 1), "lr": self._rate()}
+                    self._note(batch, losses)
+                    if self.step % self.pace.log_steps == 0 or self.done:
+                        state = {**self._state(batch), "seconds": round(self.seconds, 1)}
                         line = self.journal.close_line(self.step, state, self.device)
-                        note = f"IoU {losses.get('reached', math.nan):.3f}  {line['samples_per_s']:.1f} samples/s"
-                        bar.update(task, completed=self.progress(self.step), note=note)
-                    if self.recipe.validation.due(self.step, self.done):
-                        self.validate()
-                    by_steps = engine.save_steps and self.step % engine.save_steps == 0
-                    if by_steps or self.seconds - saved > engine.save_seconds:
+                        bar.update(task, completed=self.progress(self.step), note=self._said(line))
+                    self._after_step(batch)
+                    by_steps = self.pace.save_steps and self.step % self.pace.save_steps == 0
+                    if by_steps or self.seconds - saved > self.pace.save_seconds:
                         saved = self.seconds
                         self._save()
         finally:
             self._save()
             self.journal.close()
 
-    def _rate(self) -> float:
-        return learning_rate(self.recipe.optimiser, self.step - 1, self.progress(self.step - 1))
+    def _plan(self, step: int) -> Callable[[], Batch]:
+        """The preparation of a step, with all settled that depends on the clock: it runs later, in another thread."""
+        return partial(self.prepare, step)
+
+    @abstractmethod
+    def _restore(self, state: Checkpoint) -> None:
+        """Take over weights and the optimiser's state."""
+
+    @abstractmethod
+    def _note(self, batch: Batch, losses: Figures) -> None:
+        """Put the losses of a step into the journal."""
+
+    @abstractmethod
+    def _state(self, batch: Batch) -> Figures:
+        """What else a line of the log says: where the run stands."""
+
+    @abstractmethod
+    def _said(self, line: Mapping[str, float]) -> str:
+        """What the progress bar says of the newest line."""
+
+    def _after_step(self, batch: Batch) -> None:
+        """What is done between steps: to look at what is learned, and to score it."""
 
     def _save(self) -> None:
         if self.team.leads:
@@ -183,104 +171,3 @@ class Trainer:
         said = self.team.gather((seconds, self.stopping))
         self.seconds += said[0][0]
         self.stopped = any(stopping for _, stopping in said)
-
-    def prepare(self, step: int, progress: float | None = None) -> Batch:
-        """The samples of a step: they depend on the recipe's seed, the step and its stage alone.
-
-        Each part has a random stream of its own, so that it does not matter which process draws it.
-        """
-        index, stage = self.recipe.stage_at(self.progress(step) if progress is None else progress)
-        rng = np.random.default_rng((self.recipe.seed, step))
-        clips = bool(rng.random() < stage.clip_share)
-        shape = step_shape(self.recipe, stage, clips, self.network.config, rng)
-        count = stage.clips if clips else stage.images
-        parts = min(self.recipe.engine.parts or self.recipe.workers, count)
-        own = self.loaders.map(partial(self._draw_part, step, shape, range(count), parts), self.team.own(parts))
-        return Batch(list(own), index, count, clips)
-
-    def _draw_part(self, step: int, shape: SampleShape, samples: range, parts: int, number: int) -> Part:
-        rng = np.random.default_rng((self.recipe.seed, step, number))
-        drawn = [draw_sample(self.draw, rng, shape) for _ in samples[number::parts]]
-        return Part(number, drawn, len(drawn) / len(samples))
-
-    def learn(self, batch: Batch) -> Figures:
-        """One optimiser step; returns the weighted mean losses, "reached" IoU and the gradient's norm.
-
-        A batch in which nothing is asked but what masks have shown teaches nothing, and then has the norm alone.
-        """
-        settings = self.recipe.optimiser
-        set_rate(self.optimiser, learning_rate(settings, self.step, self.progress(self.step)))
-        self.optimiser.zero_grad(set_to_none=True)
-        figures: list[tuple[float, Figures]] = []
-        with written_out_attention(self.device, settings.bf16):
-            for part, (gradients, values) in zip(
-                batch.parts, self.threads.map(partial(self._gradients, batch), batch.parts), strict=True
-            ):
-                add_parts(self.parameters, gradients)
-                figures.append((part.share, values))
-        self.team.add_gradients(self.parameters)
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm))
-        if math.isfinite(norm):  # a step that overflowed teaches nothing and would end the run
-            self.optimiser.step()
-            move_average(self.average, self.network, self.step, settings.average_decay)
-        self.step += 1
-        return {**_means([one for own in self.team.gather(figures) for one in own]), "norm": norm}
-
-    def _gradients(self, batch: Batch, part: Part) -> tuple[Sequence[Tensor | None], Figures]:
-        """The gradients of one part of the batch, which a thread of its own works on, and its losses.
-
-        One thread a part is quicker on a few cores than many threads for each operation, above all on a machine that
-        does other work as well: the parts meet once a step only.
-        """
-        if self.recipe.workers > 1:
-            torch.set_num_threads(1)
-        seed = np.random.SeedSequence((self.recipe.seed, self.step, part.number, 1))
-        rng = np.random.default_rng(seed)
-        torch.manual_seed(int(seed.generate_state(1)[0]))  # for dropout
-        stage = self.recipe.stages[batch.stage]
-        lesson = lesson_of(self.recipe, stage, draw_corrections(stage, batch.clips, rng))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.optimiser.bf16):
-            losses = (clip_losses if batch.clips else image_losses)(self.network, part.samples, lesson, rng)
-        values = {name: float(value.detach()) for name, value in losses.items()}
-        losses.pop("reached", None)
-        taught = [value for value in losses.values() if value.requires_grad]
-        if not taught:  # every frame of every clip was shown by its mask
-            return [None] * len(self.parameters), values
-        total = torch.stack(taught).sum()
-        gradients = torch.autograd.grad(total * part.share, self.parameters, allow_unused=True)
-        return gradients, {**values, "total": float(total.detach())}
-
-    def validate(self) -> float:
-        """Score the averaged weights on the clips of all processes, note it, and keep the best weights.
-
-        Raises:
-            ValueError: the clips show nothing to score.
-        """
-        settings = self.recipe.validation
-        network = averaged_network(self.recipe, self.average).to(self.device)
-        scores = [one for own in self.team.gather(object_scores(network, self.clips, settings)) for one in own]
-        if not scores:
-            raise ValueError(f"validation on {settings.dataset} {settings.split} found no object: name other data")
-        score = float(np.mean(scores))
-        self.journal.write({"step": self.step, f"validation {settings.metric}": round(score, 4)})
-        if self.best is None or score > self.best:
-            self.best = score
-            if self.team.leads:
-                save_average(self.recipe, self.checkpoint(), self.out / BEST)
-        return score
-
-
-def _means(figures: Sequence[tuple[float, Figures]]) -> Figures:
-    """Means by share, of each figure over the parts that have it."""
-    names = dict.fromkeys(name for _, values in figures for name in values)
-    means = {}
-    for name in names:
-        known = [(share, values[name]) for share, values in figures if name in values]
-        means[name] = sum(share * value for share, value in known) / sum(share for share, _ in known)
-    return means
-
-
-def written_out_attention(device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[None]:
-    """On CPUs in bfloat16, attention without PyTorch's fused kernel, whose backward pass is slow there."""
-    slow = bf16 and device.type == "cpu"
-    return sdpa_kernel([SDPBackend.MATH]) if slow else contextlib.nullcontext()

@@ -15,16 +15,15 @@ import torch
 from rich.console import Console
 
 from trocar.settings import to_toml
-from trocar.train.checkpoint import LAST
 from trocar.train.class_calibration import calibrate_file, write_calibrations
 from trocar.train.corpus import SCENES, open_corpus
 from trocar.train.corpus_report import use_table, write_use
 from trocar.train.distributed import Team, joined
 from trocar.train.export import WEIGHTS, export_weights
 from trocar.train.journal import peak_memory_gb
-from trocar.train.loop import Trainer
 from trocar.train.recipe import Recipe
 from trocar.train.render import render_scenes
+from trocar.train.trainer import Trainer
 from trocar.train.validation import BEST, validation_clips
 
 
@@ -103,7 +102,7 @@ def _trainer(run: Run, team: Team, device: torch.device) -> Trainer:
     clips = validation_clips(recipe.validation, recipe.sampling, slice(team.rank, None, team.size))
     trainer = Trainer(recipe, corpus.draws, run.out, device, team, clips)
     if run.resume:
-        trainer.resume(run.out / LAST)
+        trainer.resume()
     if team.leads:
         Console(stderr=True).print(use_table(corpus.uses))
         write_use(run.out / "data.json", corpus.uses)

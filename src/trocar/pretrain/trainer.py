@@ -1,14 +1,13 @@
-"""The loop of pretraining: draw clips and masks, learn, watch for collapse and leaks, note down.
+"""Pretraining: draw clips and masks, learn, watch for collapse and leaks.
 
-It stops after any step and goes on exactly, on any number of processes: what a step sees follows from the seed and the
-step alone, and a step's gradients are the sum over its parts, whoever computes them (docs/decisions/0009).
+The number of processes does not matter: a step's gradients are the sum over its parts, whoever computes them
+(docs/decisions/0009).
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import time
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
 from trocar.pretrain.footage import Clips, Pictures, cropped
@@ -27,16 +25,14 @@ from trocar.pretrain.objective import Asked, spread
 from trocar.pretrain.recipe import PretrainRecipe
 from trocar.pretrain.schedule import build_adamw, set_schedule
 from trocar.pretrain.start import first_network
-from trocar.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
+from trocar.train.checkpoint import Checkpoint
 from trocar.train.distributed import Team
-from trocar.train.journal import Journal
+from trocar.train.loop import Figures, Pace, TrainingLoop
 from trocar.train.optimise import load_optimiser
 
 _CLIP, _STEP_MASK, _MASK = 1, 2, 3  # streams of random numbers
 COLLAPSED = 0.01
 """Features that vary less than this from clip to clip tell nothing; the last layer is a norm, so that 1 is much."""
-
-Figures = dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +48,7 @@ class Part:
     masks: tuple[Masks, ...]
 
 
-class PretrainTrainer:
+class PretrainTrainer(TrainingLoop[list[Part]]):
     """One run of a recipe, or what one process does of it.
 
     Args:
@@ -61,8 +57,6 @@ class PretrainTrainer:
         out: folder for log and checkpoints.
         device: where to train.
         team: this process among others.
-
-    Setting `stopping` ends a run after the step that it is at.
 
     Raises:
         ValueError: there are more processes than parts of a step, or what `first_network` and `Mixture` refuse.
@@ -76,8 +70,9 @@ class PretrainTrainer:
         device: torch.device | str = "cpu",
         team: Team | None = None,
     ) -> None:
-        self.recipe, self.pools, self.out = recipe, pools, out
-        self.device, self.team = torch.device(device), team or Team()
+        engine = recipe.engine
+        super().__init__(out, Pace(engine.save_seconds, engine.save_steps, engine.log_steps), device, team)
+        self.recipe, self.pools = recipe, pools
         if self.team.size > recipe.engine.parts:
             raise ValueError(
                 f"engine.parts {recipe.engine.parts} leaves some of {self.team.size} processes without work: set it to "
@@ -88,82 +83,35 @@ class PretrainTrainer:
         self.optimiser = build_adamw(self.network, recipe.schedule)
         shares = {pool.name: pool.share for pool in recipe.pools}
         self.mixture = Mixture({name: len(pool) for name, pool in pools.items()}, shares, recipe.seed)
-        self.step, self.seconds = 0, 0.0
-        self.stopping = self.stopped = False
-        out.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal(out, self.team.leads)
         self._readers = ThreadPoolExecutor(recipe.engine.loaders)
 
-    @property
-    def done(self) -> bool:
-        return self.step >= self.recipe.steps
+    def progress(self, step: int) -> float:
+        return min(1.0, step / self.recipe.steps)
 
-    def resume(self) -> None:
-        """Go on from the last checkpoint.
+    def checkpoint(self) -> Checkpoint:
+        state, optimiser = self.network.state_dict(), self.optimiser.state_dict()
+        return Checkpoint(self.step, self.seconds, state, {}, optimiser, self.journal.values)
 
-        Raises:
-            FileNotFoundError, ValueError: there is none, or it is of another network.
-        """
-        path = self.out / LAST
-        state = read_checkpoint(path)
-        try:
-            self.network.load_state_dict(state.network)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{path} is not a checkpoint of this recipe ({reason}): give the one beside it") from error
+    def _restore(self, state: Checkpoint) -> None:
+        self.network.load_state_dict(state.network)
         load_optimiser(self.optimiser, state.optimiser)
-        self.step, self.seconds = state.step, state.seconds
-        self.journal.values = state.noted
 
-    def run(self) -> None:
-        """Train until the end, or until `stopping` is set; then a checkpoint of the last whole step is written."""
-        columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
-        engine, saved = self.recipe.engine, self.seconds
-        self.journal.begin(self.step)
-        try:
-            with ThreadPoolExecutor(1) as ahead, Progress(*columns, disable=not self.team.leads) as bar:
-                task = bar.add_task("pretrain", total=self.recipe.steps, completed=self.step, note="")
-                upcoming = ahead.submit(self.prepare, self.step)
-                while not (self.done or self.stopped):
-                    begun = time.monotonic()
-                    parts = upcoming.result()
-                    upcoming = ahead.submit(self.prepare, self.step + 1)
-                    losses = self.learn(parts)
-                    self._watch(parts)
-                    self._agree(time.monotonic() - begun)
-                    self.journal.add(losses, self.recipe.batch, clips=False)
-                    if self.step % engine.log_steps == 0 or self.done:
-                        line = self.journal.close_line(self.step, self._state(), self.device)
-                        note = f"loss {line['loss']:.4f}  {line['samples_per_s']:.1f} clips/s"
-                        bar.update(task, completed=self.step, note=note)
-                    by_steps = engine.save_steps and self.step % engine.save_steps == 0
-                    if by_steps or self.seconds - saved > engine.save_seconds:
-                        saved = self.seconds
-                        self._save()
-        finally:
-            self._save()
-            self.journal.close()
+    def _note(self, batch: list[Part], losses: Figures) -> None:
+        self.journal.add(losses, self.recipe.batch, clips=False)
 
-    def _state(self) -> Figures:
+    def _state(self, batch: list[Part]) -> Figures:
         rate, decay = self._schedule(self.step - 1)
-        return {"seconds": round(self.seconds, 1), "lr": rate, "weight_decay": decay}
+        return {"lr": rate, "weight_decay": decay}
+
+    def _said(self, line: Mapping[str, float]) -> str:
+        return f"loss {line['loss']:.4f}  {line['samples_per_s']:.1f} clips/s"
+
+    def _after_step(self, batch: list[Part]) -> None:
+        self._watch(batch)
 
     def _schedule(self, step: int) -> tuple[float, float]:
         recipe = self.recipe
         return recipe.schedule.rate(step, recipe.steps, recipe.batch), recipe.schedule.decay(step, recipe.steps)
-
-    def _save(self) -> None:
-        if self.team.leads:
-            state = self.network.state_dict()
-            noted = self.journal.values
-            checkpoint = Checkpoint(self.step, self.seconds, state, {}, self.optimiser.state_dict(), noted)
-            write_checkpoint(self.out / LAST, checkpoint)
-
-    def _agree(self, seconds: float) -> None:
-        """Let all processes go by one clock and stop after the same step."""
-        said = self.team.gather((seconds, self.stopping))
-        self.seconds += said[0][0]
-        self.stopped = any(stopping for _, stopping in said)
 
     def prepare(self, step: int) -> list[Part]:
         """The parts of a step that fall to this process."""
