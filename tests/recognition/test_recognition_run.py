@@ -12,9 +12,10 @@ import torch
 from tiny_recognition import CONFIG, Clips, tiny_encoder, tiny_recognizer
 
 from trocar.datasets.fixture import save_video
-from trocar.datasets.procedure_scenes import procedure_clip
+from trocar.datasets.procedure_scenes import ProcedureClip, procedure_clip
 from trocar.datasets.recognition_clip import RecognitionClip
 from trocar.datasets.recognition_sets import recognition_set
+from trocar.recognition import tasks
 from trocar.recognition.features import FeatureCache
 from trocar.recognition.fine_tune import FullTraining, fine_tune, parameter_groups
 from trocar.recognition.probe import ProbeTraining
@@ -163,6 +164,25 @@ def test_rendered_clips_are_none_that_pretraining_draws() -> None:
     assert len(set(keys)) == 12
     large = procedure_clip(FIRST_SEED + 1, "endoscopy", frames=CONFIG.frames, side=64)
     assert task.labels["train"][1] == large.labels["finding"]
+
+
+def test_rendered_clips_are_rendered_once_while_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[int] = []
+
+    def render(seed: int, domain: str, frames: int, side: int) -> ProcedureClip:
+        rendered.append(seed)
+        return procedure_clip(seed, domain, frames=frames, side=side)
+
+    monkeypatch.setattr(tasks, "procedure_clip", render)
+    monkeypatch.setattr(tasks, "_RENDERED", tasks._Rendered())
+    monkeypatch.setattr(tasks, "KEPT_BYTES", 2 * 2 * 32 * 32 * 3)  # two clips
+    task = open_task(TASK, (2, 32), RenderedClips(3, 1, 1))
+    rendered.clear()  # of the labels
+    for index in (0, 1, 0, 2, 0, 1):
+        seen = task.pixels("train", index, lambda length: np.arange(length)[None])
+        expected = procedure_clip(FIRST_SEED + index, "endoscopy", frames=2, side=32).images
+        np.testing.assert_array_equal(seen[0], expected)
+    assert [seed - FIRST_SEED for seed in rendered] == [0, 1, 2, 1], "the third clip drove out the one not asked for"
 
 
 def test_a_fresh_encoder_follows_from_its_seed_alone() -> None:
