@@ -95,3 +95,70 @@ def test_gains_of_one_are_no_gains_to_the_last_bit(network: Network) -> None:
     assert torch.equal(
         network.attend(stride16, memory), network.attend(stride16, replace(memory, key_gain=torch.ones(2, 3)))
     )
+
+
+@pytest.mark.parametrize("side", [4, 5])
+@pytest.mark.parametrize("gradients", [True, False])
+def test_an_averaged_memory_is_as_many_equal_cells_at_each_centre(network: Network, side: int, gradients: bool) -> None:
+    """Blocks of 2 x 2 cells, with what is left over at the far edges: a token of n cells is read as n equal tokens.
+
+    Each of them is the mean of its cells and of their places, turned by their mean coordinates.
+    """
+    torch.manual_seed(4)
+    part, config = network.memory_attention, network.config
+    stride16, spatial = torch.randn(1, config.hidden_dim, side, side), torch.randn(config.memory_dim, side, side)
+    placed = spatial + sine_map(config.memory_dim, side, side, spatial.device)
+    rate = 10000 ** -(torch.arange(0, config.hidden_dim, 4) / config.hidden_dim)
+    values, places, centres = [], [], []
+    for y in range(0, side, 2):
+        for x in range(0, side, 2):
+            block = (slice(None), slice(y, y + 2), slice(x, x + 2))
+            cells = spatial[block].flatten(1)
+            values += [cells.mean(dim=1)] * cells.shape[1]
+            places += [placed[block].flatten(1).mean(dim=1)] * cells.shape[1]
+            centre = [(start + min(start + 2, side) - 1) / 2 for start in (x, y)]
+            centres += [torch.cat([place * rate for place in centre])] * cells.shape[1]
+    angles = torch.stack(centres)
+    table = torch.polar(torch.ones_like(angles), angles)
+    plain = rotary_table(config.hidden_dim, side, side, spatial.device)
+    vectors = torch.randn(1, 1, config.hidden_dim)
+    free = vectors.reshape(-1, config.memory_dim)
+    x = (stride16[0] + 0.1 * sine_map(config.hidden_dim, side, side, spatial.device)).flatten(1).T
+    with torch.set_grad_enabled(gradients):
+        for layer in part.layers:
+            own, other, normed = layer.self_attention, layer.cross_attention, layer.norm1(x)
+            q, k = rotate(own.q_proj(normed), plain), rotate(own.k_proj(normed), plain)
+            x = x + attention(own, q, k, own.v_proj(normed))
+            k = torch.cat((rotate(other.k_proj(torch.stack(places) + part.slot_codes[2]), table), other.k_proj(free)))
+            v = other.v_proj(torch.cat((torch.stack(values), free)))
+            x = x + attention(other, rotate(other.q_proj(layer.norm2(x)), plain), k, v)
+            x = x + layer.linear2(layer.linear1(layer.norm3(x)).relu())
+        expected = part.norm(x).T.unflatten(1, (side, side))
+        ones = torch.ones(1, 1)
+        memory = MemoryTokens([[network.project_memory(spatial, 2)]], torch.tensor([[2]]), None, vectors, ones, ones)
+        torch.testing.assert_close(network.attend(stride16, memory)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("gain", [None, torch.tensor([[1.0, 0.7, 1.3], [0.0, 1.0, 2.0]])])
+def test_averaged_and_whole_memories_go_together(network: Network, gain: Tensor | None) -> None:
+    """Rows that have as many tokens in another order are read as if each were alone, with gradients and without."""
+    torch.manual_seed(5)
+    stride16 = torch.randn(1, network.config.hidden_dim, SIDE, SIDE)
+    maps = torch.randn(2, 3, network.config.memory_dim, SIDE, SIDE)
+    plain = tokens(network, maps, gain)
+    blocks = ((1, 2, 2), (2, 2, 1))
+    found = []
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            spatial = [
+                [network.project_memory(one, block) for one, block in zip(row, sides, strict=True)]
+                for row, sides in zip(maps, blocks, strict=True)
+            ]
+            memory = replace(plain, spatial=spatial)
+            both = network.attend(stride16, memory)
+            for row in range(2):
+                parts = {name: value[row : row + 1] for name, value in vars(memory).items() if value is not None}
+                alone = network.attend(stride16, replace(memory, **parts))
+                torch.testing.assert_close(both[row], alone[0], rtol=1e-4, atol=1e-5)
+            found.append(both.detach())
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)

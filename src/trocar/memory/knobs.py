@@ -83,8 +83,8 @@ def as_text(value: object) -> str:
     return str(value) if isinstance(value, str) else str(value).lower()
 
 
-def knobs_of(policy: PolicyClass) -> dict[str, Knob]:
-    """The knobs of a policy by name, in the order of its signature."""
+def knobs_of(policy: Callable[..., Any]) -> dict[str, Knob]:
+    """The knobs of a policy, or of anything else with such a signature, by name and in its order."""
     hints = typing.get_type_hints(policy.__init__ if inspect.isclass(policy) else policy)
     meanings = _meanings(inspect.getdoc(policy) or "")
     knobs = {}

@@ -52,11 +52,12 @@ class TwoWayLayer(nn.Module):
             tokens = self.self_attention(tokens, tokens, tokens)
         else:
             placed = tokens + token_place
-            tokens = tokens + self.self_attention(placed, placed, tokens)
+            tokens = self.self_attention(placed, placed, tokens, tokens)
         tokens = self.norm1(tokens)
-        tokens = self.norm2(tokens + self.token_to_image(tokens + token_place, image + image_place, image, places))
-        tokens = self.norm3(tokens + self.mlp(tokens))
-        image = self.norm4(image + self.image_to_token(image + image_place, tokens + token_place, tokens))
+        placed_image = image + image_place
+        tokens = self.norm2(self.token_to_image(tokens + token_place, placed_image, image, tokens, places))
+        tokens = self.norm3(self.mlp(tokens, tokens))
+        image = self.norm4(self.image_to_token(placed_image, tokens + token_place, tokens, image))
         return tokens, image
 
 
@@ -120,7 +121,7 @@ class MaskDecoder(nn.Module):
             out = out if guidance is None else out + guidance.target
             out, image = layer(out, image, start, image_place, places)
         query = out + start if guidance is None else out + start + guidance.target
-        out = self.final_norm(out + self.final_attention(query, image + image_place, image))
+        out = self.final_norm(self.final_attention(query, image + image_place, image, out))
         image = torch.unflatten(image.transpose(1, 2), 2, (height, width))
         if not self.of_sam2:
             image = F.gelu(self.up2(F.gelu(self.up_norm(self.up1(image)))))

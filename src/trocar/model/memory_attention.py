@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trocar.model.config import NetworkConfig
-from trocar.model.layers import Attention
-from trocar.model.position import pairs, rotary_table, rotate, sine_code, sine_map
+from trocar.model.layers import Attention, linear
+from trocar.model.position import log_block_cells, pairs, rotary_table, rotate, sine_code, sine_map
 from trocar.model.tensors import MemoryTokens, ProjectedMemory
 
 NEARNESS = 1.5  # at nano's width the score of the same cell is then about 3 above that of one 4 cells away
@@ -25,11 +25,10 @@ class RotaryAttention(Attention):
 
     def over_itself(self, x: Tensor, table: Tensor) -> Tensor:
         """Self-attention of a map, (R, h * w, dim); `table` is (h * w, dim / 2) complex."""
-        q, k = rotate(self.q_proj(x), table), rotate(self.k_proj(x), table)
-        out: Tensor = self.out_proj(self._attend(q, k, self.v_proj(x)))
-        return out
+        q, k = rotate(linear(self.q_proj, x), table), rotate(linear(self.k_proj, x), table)
+        return linear(self.out_proj, self._attend(q, k, linear(self.v_proj, x)))
 
-    def over_memory(self, x: Tensor, keys: Tensor, values: Tensor, table: Tensor) -> Tensor:
+    def over_memory(self, x: Tensor, keys: Tensor, values: Tensor, table: Tensor, weights: Tensor | None) -> Tensor:
         """Cross-attention of a map to T tokens.
 
         Args:
@@ -37,30 +36,35 @@ class RotaryAttention(Attention):
             keys: (R, T, dim), projected and turned.
             values: (R, T, key_dim), not projected.
             table: (h * w, dim / 2) complex.
+            weights: (R, T) logarithm of how many tokens each stands for; None where each is one.
         """
-        q = rotate(self.q_proj(x), table).expand(len(keys), -1, -1)
+        q = rotate(linear(self.q_proj, x), table).expand(len(keys), -1, -1)
         if q.device.type == "cpu" and q.dtype == torch.float32 and not (self.training or torch.is_grad_enabled()):
-            mixed = self.v_proj(_blockwise(q, keys, values))
+            mixed = linear(self.v_proj, _blockwise(q, keys, values, weights))
         else:
-            mixed = self._attend(q, keys, self.v_proj(values))
-        out: Tensor = self.out_proj(mixed)
-        return out
+            mixed = self._attend(q, keys, linear(self.v_proj, values), weights)
+        return linear(self.out_proj, mixed)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, weights: Tensor | None = None) -> Tensor:
         drop = self.dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], dropout_p=drop)[:, 0]
+        mask = None if weights is None else weights[:, None, None].to(q.dtype)
+        return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], mask, dropout_p=drop)[:, 0]
 
 
-def _blockwise(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _blockwise(q: Tensor, k: Tensor, v: Tensor, weights: Tensor | None) -> Tensor:
     """Attention of (R, Q, c) queries to (R, T, c) keys and (R, T, d) values, a few queries at a time: (R, Q, d).
 
     The fused kernel wants values as wide as keys. An average of projected values is the projection of their average,
     so values are averaged as they are stored, narrow, which saves more than the kernel does.
     """
     rows = []
-    for queries, keys, values in zip(q * q.shape[-1] ** -0.5, k, v, strict=True):
-        blocks = queries.split(QUERIES_AT_ONCE)
-        rows.append(torch.cat([(block @ keys.T).softmax(dim=-1) @ values for block in blocks]))
+    for number, queries in enumerate(q * q.shape[-1] ** -0.5):
+        keys, values, blocks = k[number].T, v[number], queries.split(QUERIES_AT_ONCE)
+        if weights is None:
+            scores = (block @ keys for block in blocks)
+        else:
+            scores = (torch.addmm(weights[number], block, keys) for block in blocks)
+        rows.append(torch.cat([score.softmax(dim=-1) @ values for score in scores]))
     return torch.stack(rows)
 
 
@@ -77,12 +81,12 @@ class MemoryAttentionLayer(nn.Module):
         self.linear2 = nn.Linear(config.memory_mlp_dim, dim)
         self.dropout = nn.Dropout(drop)
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, table: Tensor) -> Tensor:
-        """(R or 1, h * w, D) -> (R, h * w, D); `keys` and `values` as in `RotaryAttention.over_memory`."""
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, table: Tensor, weights: Tensor | None) -> Tensor:
+        """(R or 1, h * w, D) -> (R, h * w, D); the others as in `RotaryAttention.over_memory`."""
         x = x + self.dropout(self.self_attention.over_itself(self.norm1(x), table))
-        x = x + self.dropout(self.cross_attention.over_memory(self.norm2(x), keys, values, table))
-        out: Tensor = x + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(self.norm3(x))))))
-        return out
+        x = x + self.dropout(self.cross_attention.over_memory(self.norm2(x), keys, values, table, weights))
+        hidden = self.dropout(linear(self.linear1, self.norm3(x), "relu"))
+        return x + self.dropout(linear(self.linear2, hidden)) if self.training else linear(self.linear2, hidden, plus=x)
 
 
 class MemoryAttention(nn.Module):
@@ -119,16 +123,22 @@ class MemoryAttention(nn.Module):
     def _layers(self) -> list[MemoryAttentionLayer]:
         return [layer for layer in self.layers if isinstance(layer, MemoryAttentionLayer)]
 
-    def project(self, spatial: Tensor) -> ProjectedMemory:
-        """Make one (memory_dim, h, w) spatial memory ready to be read, as often as one likes."""
+    def project(self, spatial: Tensor, block: int = 1) -> ProjectedMemory:
+        """Make one (memory_dim, h, w) spatial memory ready to be read, as often as one likes.
+
+        With `block` the cells of each block of so many a side become one token: their average at their centre, which
+        counts as often as there are cells (Bolya et al., "Token Merging" 2023, proportional attention).
+        """
         spatial = spatial.to(self.slot_codes.dtype)
         channels, height, width = spatial.shape
-        place = sine_map(channels, height, width, spatial.device).to(spatial.dtype)
-        placed = (spatial + place).flatten(1).T
+        placed = spatial + sine_map(channels, height, width, spatial.device).to(spatial.dtype)
+        if block > 1:
+            spatial, placed = (F.avg_pool2d(one, block, ceil_mode=True) for one in (spatial, placed))
         weights = [layer.cross_attention.k_proj.weight for layer in self._layers]
-        table = rotary_table(len(weights[0]), height, width, spatial.device)
-        keys = tuple(pairs(F.linear(placed, weight)) * table for weight in weights)
-        return ProjectedMemory(spatial.flatten(1).T.contiguous(), keys)
+        table = rotary_table(len(weights[0]), height, width, spatial.device, block)
+        keys = tuple(pairs(F.linear(placed.flatten(1).T, weight)) * table for weight in weights)
+        cells = log_block_cells(height, width, block, spatial.device) if block > 1 else None
+        return ProjectedMemory(spatial.flatten(1).T.contiguous(), keys, table, cells)
 
     def forward(self, stride16: Tensor, memory: MemoryTokens | None) -> Tensor:
         """(R or 1, D, h, w) raw features -> (R, D, h, w) fused ones; (1, D, h, w) where there is no memory."""
@@ -142,12 +152,11 @@ class MemoryAttention(nn.Module):
         parts = [[*(one.values for one in row), free] for row, free in zip(memory.spatial, pointers, strict=True)]
         values = torch.cat([part for row in parts for part in row]).unflatten(0, (len(parts), -1))
         codes = self._temporal_codes(memory).to(stride16.dtype)
+        weights = _token_weights(memory, pointers)
         for number, layer in enumerate(self._layers):
             project = layer.cross_attention.k_proj
-            keys = project(pointer_keys)
-            if codes.shape[1]:
-                keys = torch.cat((_map_keys(memory, number, project(codes), table).to(keys.dtype), keys), dim=1)
-            x = layer(x, keys, values, table)
+            keys = _layer_keys(memory, number, project(codes), project(pointer_keys))
+            x = layer(x, keys, values, table, weights)
         out: Tensor = torch.unflatten(self.norm(x).transpose(1, 2), 2, (height, width))
         return out
 
@@ -170,14 +179,49 @@ class MemoryAttention(nn.Module):
         return tokens.flatten(1, 2), keys.flatten(1, 2)
 
 
-def _map_keys(memory: MemoryTokens, layer: int, codes: Tensor, table: Tensor) -> Tensor:
-    """One layer's keys of the spatial memories, (R, N * h * w, D).
+def _layer_keys(memory: MemoryTokens, layer: int, codes: Tensor, free: Tensor) -> Tensor:
+    """One layer's keys, (R, T, D): those of the spatial memories, then `free`, those of the pointers.
 
     A key is the turned projection of gain * (cell + place + time). Both maps are linear, so of what is kept with the
     memory, the projected and turned cell + place, only the scaled time is missing: `codes`, (R, N, D), with the bias.
     """
-    kept = torch.stack([one.keys[layer] for row in memory.spatial for one in row]).unflatten(0, codes.shape[:2])
-    if memory.key_gain is not None:
-        kept = kept * memory.key_gain[..., None, None].float()
-    keys = torch.addcmul(kept, pairs(codes)[:, :, None], table)
-    return torch.view_as_real(keys).flatten(3).flatten(1, 2)
+    if not codes.shape[1]:
+        return free
+    times = pairs(codes)
+    in_place = free.dtype == torch.float32 and not torch.is_grad_enabled()
+    count = sum(len(one.values) for one in memory.spatial[0]) + free.shape[1]
+    whole = free.new_empty(len(free), count, free.shape[2]) if in_place else None
+    rows = []
+    for number, row in enumerate(memory.spatial):
+        parts, start = [], 0
+        for one, time, gain in zip(row, times[number], _gains(memory, number), strict=True):
+            kept = one.keys[layer] if gain is None else one.keys[layer] * gain
+            if whole is None:
+                parts.append(torch.addcmul(kept, time, one.table))
+            else:  # megabytes that would otherwise be copied twice
+                torch.addcmul(kept, time, one.table, out=pairs(whole[number, start : start + len(kept)]))
+            start += len(kept)
+        if whole is None:
+            keys = torch.view_as_real(torch.cat(parts)).flatten(1).to(free.dtype)
+            rows.append(torch.cat((keys, free[number])))
+        else:
+            whole[number, start:] = free[number]
+    return torch.stack(rows) if whole is None else whole
+
+
+def _gains(memory: MemoryTokens, row: int) -> list[Tensor] | list[None]:
+    if memory.key_gain is None:
+        return [None] * len(memory.spatial[row])
+    return list(memory.key_gain[row].float())
+
+
+def _token_weights(memory: MemoryTokens, pointers: Tensor) -> Tensor | None:
+    """(R, T) logarithm of how many tokens each stands for, those of pointers last; None where each is one."""
+    if all(one.log_cells is None for row in memory.spatial for one in row):
+        return None
+    single = pointers.new_zeros(pointers.shape[1])
+    rows = []
+    for row in memory.spatial:
+        parts = [one.values.new_zeros(len(one.values)) if one.log_cells is None else one.log_cells for one in row]
+        rows.append(torch.cat((*parts, single)))
+    return torch.stack(rows)

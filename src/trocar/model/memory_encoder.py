@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trocar.model.config import NetworkConfig
-from trocar.model.layers import ChannelNorm
+from trocar.model.layers import ChannelNorm, linear
 
 MASK_SCALE, MASK_BIAS = 20.0, -10.0  # the release maps probabilities 0..1 to -10..10 before the convolutions
 FUSER_BLOCKS = 2
@@ -28,7 +28,7 @@ class FuserBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.norm(self.depthwise(x)).permute(0, 2, 3, 1)
-        inner = self.scale * self.linear2(F.gelu(self.linear1(inner)))
+        inner = self.scale * linear(self.linear2, linear(self.linear1, inner, "gelu"))
         out: Tensor = x + inner.permute(0, 3, 1, 2)
         return out
 

@@ -37,18 +37,23 @@ def carried_masks(masks: Tensor, then: Sequence[Tensor], now: Sequence[Tensor]) 
         then: R views, see `frame_views`, of the frames that the masks are of.
         now: R views of the frames they are wanted on.
     """
+    moved, trust = moved_masks(masks, then, now)
+    return (moved * trust).to(masks.dtype)
+
+
+def moved_masks(masks: Tensor, then: Sequence[Tensor], now: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The same without doubt: logits that keep their size, (R, 1, s, s) float32, and (R, 1, s, s) trust, 0 to 1."""
     found: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
     side = masks.shape[-1]
     ways = []
     for before, after in zip(then, now, strict=True):
         key = (before.data_ptr(), after.data_ptr())  # objects of a frame share its motion
         if key not in found:
-            found[key] = _way_back(before.numpy(), after.numpy(), side)
+            found[key] = _way_back(before.cpu().numpy(), after.cpu().numpy(), side)
         ways.append(found[key])
     grid = torch.stack([way for way, _ in ways]).to(masks.device)
     trust = torch.stack([trust for _, trust in ways]).to(masks.device)
-    moved = F.grid_sample(masks.float(), grid, padding_mode="border", align_corners=False)
-    return (moved * trust[:, None]).to(masks.dtype)
+    return F.grid_sample(masks.float(), grid, padding_mode="border", align_corners=False), trust[:, None]
 
 
 def _way_back(then: NDArray[np.uint8], now: NDArray[np.uint8], side: int) -> tuple[Tensor, Tensor]:

@@ -56,17 +56,21 @@ class Network(nn.Module):
                 f"the network takes square images whose side is a multiple of {STRIDE}, not {height} x {width}: "
                 "resize them first"
             )
-        stride4, stride8, stride16 = self.image_encoder(images)
         decoder = self.mask_decoder
+        stride4, stride8, stride16 = self.image_encoder(images, decoder.stride4_conv, decoder.stride8_conv)
         view = frame_views(images) if self.config.mask_carried else None
-        return ImageFeatures(decoder.stride4_conv(stride4), decoder.stride8_conv(stride8), stride16, view)
+        return ImageFeatures(stride4, stride8, stride16, view)
 
-    def project_memory(self, spatial: Tensor) -> ProjectedMemory:
+    def project_memory(self, spatial: Tensor, block: int = 1) -> ProjectedMemory:
         """The part of reading a (memory_dim, h, w) spatial memory that is the same each time, for `attend`.
 
         It takes more room than the memory itself: memory_layers * hidden_dim * 4 bytes a cell and its float32 copy.
+
+        Args:
+            spatial: the memory.
+            block: so many cells a side are averaged before they are read; 1 reads each cell.
         """
-        projected: ProjectedMemory = self.memory_attention.project(spatial)
+        projected: ProjectedMemory = self.memory_attention.project(spatial, block)
         return projected
 
     def attend(self, stride16: Tensor, memory: MemoryTokens | None) -> Tensor:

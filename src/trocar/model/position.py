@@ -47,14 +47,34 @@ def sine_code(value: Tensor, channels: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def rotary_table(channels: int, height: int, width: int, device: torch.device) -> Tensor:
-    """Axial rotary codes, (height * width, channels / 2) complex64: half the pairs turn with x, half with y."""
+def rotary_table(channels: int, height: int, width: int, device: torch.device, block: int = 1) -> Tensor:
+    """Axial rotary codes, (T, channels / 2) complex64: half the pairs turn with x, half with y.
+
+    T is height * width, or with `block` the number of blocks of so many cells a side, which turn by their centres.
+    """
     with torch.inference_mode(False), torch.no_grad():
         rate = TEMPERATURE ** -(torch.arange(0, channels, 4, dtype=torch.float32, device=device) / channels)
-        cell = torch.arange(height * width, dtype=torch.float32, device=device)
-        x, y = cell % width, torch.div(cell, width, rounding_mode="floor")
+        columns, rows = _centres(width, block, device), _centres(height, block, device)
+        x, y = columns.repeat(len(rows)), rows.repeat_interleave(len(columns))
         angle = torch.cat((torch.outer(x, rate), torch.outer(y, rate)), dim=1)
         return torch.polar(torch.ones_like(angle), angle)
+
+
+def _centres(cells: int, block: int, device: torch.device) -> Tensor:
+    """Where blocks of cells lie along one side; the last one may hold fewer."""
+    places = torch.arange(cells, dtype=torch.float32, device=device)
+    return torch.stack([part.mean() for part in places.split(block)])
+
+
+@lru_cache(maxsize=64)
+def log_block_cells(height: int, width: int, block: int, device: torch.device) -> Tensor:
+    """(T,) logarithm of the number of cells in each block of a map."""
+    with torch.inference_mode(False), torch.no_grad():
+        rows, columns = (
+            torch.tensor([min(block, cells - start) for start in range(0, cells, block)], device=device)
+            for cells in (height, width)
+        )
+        return torch.outer(rows, columns).flatten().float().log()
 
 
 def pairs(x: Tensor) -> Tensor:

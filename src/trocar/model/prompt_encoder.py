@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trocar.model.config import NetworkConfig
-from trocar.model.layers import ChannelNorm
+from trocar.model.layers import ChannelNorm, Kept
 from trocar.model.tensors import PromptTensors
 
 KINDS = 4  # negative click, positive click, a box's upper left and its lower right corner
@@ -36,6 +36,7 @@ class PromptEncoder(nn.Module):
         self.mask_conv2, self.mask_norm2 = nn.Conv2d(narrow, wide, 2, stride=2), ChannelNorm(wide)
         self.mask_projection = nn.Conv2d(wide, dim, 1)
         self.drawing = PromptDrawing(dim) if config.dense_prompts else None
+        self._kept_grid = Kept()
 
     def positions(self, places: Tensor) -> Tensor:
         """Code places given as (..., 2) fractions (x, y) of the image's side -> (..., D)."""
@@ -46,6 +47,9 @@ class PromptEncoder(nn.Module):
 
     def grid(self, height: int, width: int) -> Tensor:
         """The codes of a map's cell centres: (1, D, height, width)."""
+        return self._kept_grid(self._grid, (height, width), self.frequencies)
+
+    def _grid(self, height: int, width: int) -> Tensor:
         device = self.frequencies.device
         y = (torch.arange(height, device=device) + 0.5) / height
         x = (torch.arange(width, device=device) + 0.5) / width

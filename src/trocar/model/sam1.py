@@ -46,7 +46,7 @@ class SamNetwork(Network):
         stride4, stride8 = (stride16.new_empty(count, 0, height // stride, width // stride) for stride in (4, 8))
         return ImageFeatures(stride4, stride8, stride16)
 
-    def project_memory(self, spatial: Tensor) -> ProjectedMemory:
+    def project_memory(self, spatial: Tensor, block: int = 1) -> ProjectedMemory:
         """ValueError: SAM has no memory."""
         raise ValueError(self._no_memory)
 

@@ -34,14 +34,20 @@ class ImageFeatures:
 class ProjectedMemory:
     """One spatial memory, as far as it can be made ready before anybody knows when and how it is read.
 
+    Its T tokens are its cells, or the averages of blocks of them.
+
     Args:
-        values: (h * w, C) its cells.
-        keys: for each layer of memory attention the cells' keys, (h * w, D / 2) complex64: turned by their place, still
+        values: (T, C) the tokens.
+        keys: for each layer of memory attention the tokens' keys, (T, D / 2) complex64: turned by their place, still
             without what depends on the reading, which is the temporal code, the gain and, with them, the bias.
+        table: (T, D / 2) complex64: how far tokens are turned.
+        log_cells: (T,) logarithm of how many cells each token stands for; None where each is one.
     """
 
     values: Tensor
     keys: tuple[Tensor, ...]
+    table: Tensor
+    log_cells: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def split_windows(x: Tensor, window: int) -> Tensor:
-    """(B, H, W, C) -> (B * windows, window, window, C), padded with zeros to whole windows."""
+def split_windows(x: Tensor, window: int, padding: Tensor | None = None) -> Tensor:
+    """(B, H, W, C) -> (B * windows, window, window, C), padded with `padding` (C,), by default zeros."""
     _, h, w, c = x.shape
     if h % window or w % window:
-        x = F.pad(x, (0, 0, 0, -w % window, 0, -h % window))
+        if padding is None:
+            x = F.pad(x, (0, 0, 0, -w % window, 0, -h % window))
+        else:
+            x = _padded(x, -h % window, -w % window, padding)
     x = torch.unflatten(torch.unflatten(x, 2, (-1, window)), 1, (-1, window))
     return x.transpose(2, 3).reshape(-1, window, window, c)
+
+
+def _padded(x: Tensor, below: int, right: int, padding: Tensor) -> Tensor:
+    b, h, w, c = x.shape
+    padded = x.new_empty(b, h + below, w + right, c)
+    padded[:, :h, :w] = x
+    padded[:, :h, w:] = padding
+    padded[:, h:] = padding
+    return padded
 
 
 def join_windows(x: Tensor, batch: int, height: int, width: int) -> Tensor:

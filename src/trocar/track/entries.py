@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor
 from trocar.memory.seam import Candidates, Choice, MemoryEntry, best_candidate
 from trocar.model.network import Network
 from trocar.model.tensors import Decoded, ImageFeatures
+from trocar.track.economy import Economy
 from trocar.track.rows import Row, Task
 
 ABSENT_LOGIT = -1024.0  # every pixel of an object that is judged absent (SAM 2)
@@ -28,6 +29,7 @@ class StepSettings:
         binarize_prompted: SAM 2 encodes the masks of prompted frames as 0/1 when it runs; off in training.
         entry_dtype: how spatial memories are stored (SAM 2: bfloat16); None as computed.
         seed: of the policies' random streams.
+        economy: work that is left out for a price.
     """
 
     non_overlap: bool = False
@@ -35,6 +37,7 @@ class StepSettings:
     binarize_prompted: bool = True
     entry_dtype: torch.dtype | None = None
     seed: int = 0
+    economy: Economy = field(default_factory=Economy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +158,7 @@ def make_entries(
 ) -> list[MemoryEntry]:
     """One entry a survivor."""
     entries = []
-    for index, (one, (area, box)) in enumerate(zip(survivors, _extents(logits), strict=True)):
+    for index, (one, (area, box)) in enumerate(zip(survivors, extents(logits), strict=True)):
         choice, spec = one.choice, one.task.track.policy.spec
         pointer = one.decoded.pointers[0, choice.candidate] if choice.present else network.absent_pointer[0]
         entries.append(
@@ -190,7 +193,7 @@ def _kept_feature(one: Survivor, features: ImageFeatures) -> Tensor | None:
             return None
 
 
-def _extents(logits: Tensor) -> list[tuple[int, tuple[int, int, int, int] | None]]:
+def extents(logits: Tensor) -> list[tuple[int, tuple[int, int, int, int] | None]]:
     """Area and tight box of each low-resolution mask."""
     masks = (logits.detach() > 0).cpu().numpy()
     extents: list[tuple[int, tuple[int, int, int, int] | None]] = []

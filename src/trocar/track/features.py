@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import RLock
 from typing import ClassVar
 
 import numpy as np
+import scipy  # its parts load when they are first used
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from trocar.frames import FrameSource
 from trocar.model.config import NetworkConfig
+from trocar.model.motion import frame_views
 from trocar.model.network import Network
 from trocar.model.tensors import ImageFeatures
 
@@ -98,8 +100,8 @@ class MinMaxInput(NetworkInput):
         """(rows, columns) -> (S, S) whole grey levels: blurred where it shrinks, then read off cubic splines."""
         source = channel.astype(np.float64)
         shrinks = np.array(channel.shape) / self.side
-        blurred = ndimage.gaussian_filter(source, np.maximum(0, (shrinks - 1) / 2), mode="mirror")
-        large = ndimage.zoom(blurred, 1 / shrinks, order=3, mode="mirror", grid_mode=True)
+        blurred = scipy.ndimage.gaussian_filter(source, np.maximum(0, (shrinks - 1) / 2), mode="mirror")
+        large = scipy.ndimage.zoom(blurred, 1 / shrinks, order=3, mode="mirror", grid_mode=True)
         # Splines overshoot; and what is a whole number up to rounding must not lose a level.
         levels: NDArray[np.float64] = np.floor(large.clip(source.min(), source.max()) + 1e-6)
         return levels
@@ -126,7 +128,7 @@ def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class Features:
-    """The image features of a source's frames, the last few kept.
+    """The image features of a source's frames, the last few kept. Threads that ask take turns.
 
     Two frames are enough: propagation needs the current one, and a person who clicks stays on one frame.
 
@@ -135,23 +137,45 @@ class Features:
         source: gives the frames.
         side: of the square network input, in pixels.
         keep: how many frames' features to hold.
+        views: whether features have a view even where the network does not ask for one.
     """
 
-    def __init__(self, network: Network, source: FrameSource, side: int, keep: int = 2) -> None:
+    def __init__(self, network: Network, source: FrameSource, side: int, keep: int = 2, views: bool = False) -> None:
         self._network = network
+        self._views = views
+        self._seen: tuple[int, Tensor, Tensor] | None = None  # the last frame looked at: number, pixels, view
         self._source = source
         self._input = input_of(network.config, side)
         self._keep = keep
         self._cache: OrderedDict[int, ImageFeatures] = OrderedDict()
+        self._turn = RLock()
 
     def __call__(self, frame: int) -> ImageFeatures:
         """The features of one frame, F = 1."""
-        if frame in self._cache:
-            self._cache.move_to_end(frame)
-            return self._cache[frame]
-        weight = next(self._network.parameters())
-        pixels = self._input.pixels(self._source[frame].image)[None].to(weight)
-        self._cache[frame] = self._network.encode_image(pixels)
-        while len(self._cache) > self._keep:
-            self._cache.popitem(last=False)
-        return self._cache[frame]
+        with self._turn:
+            if frame in self._cache:
+                self._cache.move_to_end(frame)
+                return self._cache[frame]
+            pixels = self._pixels(frame)
+            encoded = self._network.encode_image(pixels)
+            if self._views and encoded.view is None:
+                encoded = replace(encoded, view=frame_views(pixels))
+            self._cache[frame] = encoded
+            while len(self._cache) > self._keep:
+                self._cache.popitem(last=False)
+            return encoded
+
+    def view(self, frame: int) -> Tensor:
+        """(S/2, S/2) uint8: the frame as a small grey picture, without encoding it."""
+        with self._turn:
+            if self._seen is None or self._seen[0] != frame:
+                pixels = self._read(frame)
+                self._seen = frame, pixels, frame_views(pixels)[0]
+            return self._seen[2]
+
+    def _pixels(self, frame: int) -> Tensor:
+        return self._seen[1] if self._seen is not None and self._seen[0] == frame else self._read(frame)
+
+    def _read(self, frame: int) -> Tensor:
+        """(1, 3, S, S) as the network takes it."""
+        return self._input.pixels(self._source[frame].image)[None].to(next(self._network.parameters()))

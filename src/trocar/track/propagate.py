@@ -2,6 +2,8 @@
 
     memory.read -> network.attend -> network.decode -> memory.choose -> overlap -> network.encode_memory -> memory.write
 
+Where `StepSettings.economy` allows it an object is not looked for on some frames (`carry.py`).
+
 `step` works on tensors and is differentiable; training calls it with its own order of visits. Everybody else calls
 `propagate`. Nothing here detaches or enters inference mode; `Session` does.
 """
@@ -16,6 +18,7 @@ import numpy as np
 from trocar.memory.seam import FrameView, MemoryEntry, ReadPlan, Record
 from trocar.model.network import Network
 from trocar.model.tensors import Decoded, ImageFeatures
+from trocar.track.carry import carried, note_latest, view_of
 from trocar.track.entries import StepSettings, choose_rows, chosen_logits, encode_rows, make_entries
 from trocar.track.order import Pass
 from trocar.track.rows import Row, Task, attend_rows, decode_rows
@@ -49,7 +52,7 @@ def step(network: Network, features: ImageFeatures, tasks: Sequence[Task], setti
     memory when its driver says so (`Track.tell`).
     """
     rows = [Row(task, plan) for task in tasks for plan in read_plans(task, features, settings.seed)]
-    fused, classes = attend_rows(network, features, rows)
+    fused, classes = attend_rows(network, features, rows, settings.economy)
     decoded = decode_rows(network, features, fused, rows, settings.stability_fallback)
     survivors = choose_rows(rows, fused, decoded, classes)
     logits = chosen_logits(survivors)
@@ -89,16 +92,24 @@ def propagate(
 
     Prompted frames keep the answer to their prompt. Objects may come to and go from `tracks` between frames.
     """
+    look = view_of(features) if settings.economy.spares_frames else None
     for visit in stretch.visits():
         active = [tracks[name] for name in sorted(tracks)]
         active = [track for track in active if stretch.takes_part(visit.frame, list(track.prompted))]
-        outcomes: list[Outcome] = []
+        found: list[Outcome] = []  # looked for here, or prompted
+        spared: list[Outcome] = []
         for track in active:
             if visit.frame in track.prompted:
                 track.tell(visit, track.prompted[visit.frame])
-                outcomes.append(Outcome(track.object_id, [Record(track.prompted[visit.frame])]))
-        standing = tuple((outcome.object_id, outcome.entry.logits) for outcome in outcomes)
-        tasks = [Task(track, visit, standing=standing) for track in active if visit.frame not in track.prompted]
-        if tasks:
-            outcomes += step(network, features(visit.frame), tasks, settings)
-        yield visit.frame, sorted(outcomes, key=lambda outcome: outcome.object_id)
+                found.append(Outcome(track.object_id, [Record(track.prompted[visit.frame])]))
+            elif look and (records := carried(track, visit, look, settings.economy)):
+                spared.append(Outcome(track.object_id, records))
+        standing = {outcome.object_id: outcome.entry.logits for outcome in (*found, *spared)}
+        left = [track for track in active if track.object_id not in standing]
+        if left:
+            tasks = [Task(track, visit, standing=tuple(standing.items())) for track in left]
+            found += step(network, features(visit.frame), tasks, settings)
+        if look:
+            for outcome in found:
+                note_latest(tracks[outcome.object_id], visit, [record.entry for record in outcome.records])
+        yield visit.frame, sorted((*found, *spared), key=lambda outcome: outcome.object_id)

@@ -7,9 +7,10 @@ does not depend on its neighbours.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +20,11 @@ from trocar.memory.seam import MemoryEntry, ReadPlan, Visit
 from trocar.model.motion import carried_masks
 from trocar.model.network import Network
 from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors, no_prompt
+from trocar.track.economy import Economy
 from trocar.track.prompt_input import PromptInput
 from trocar.track.track import Track
+
+T = TypeVar("T")
 
 MASK_LOGIT = 10.0  # a mask prompt becomes logits of +-10 (SAM 2, mask prompts are the output)
 PREVIOUS_LIMIT = 32.0  # previous logits are fed back within +-32
@@ -55,7 +59,7 @@ class Row:
     plan: ReadPlan
 
 
-def _groups(rows: Sequence[Row], key: Callable[[Row], Hashable]) -> Iterator[list[int]]:
+def _groups(rows: Iterable[T], key: Callable[[T], Hashable]) -> Iterator[list[int]]:
     groups: dict[Hashable, list[int]] = {}
     for index, row in enumerate(rows):
         groups.setdefault(key(row), []).append(index)
@@ -66,7 +70,9 @@ def image_index(rows: Sequence[Row], device: torch.device) -> Tensor:
     return torch.tensor([row.task.image for row in rows], device=device)
 
 
-def attend_rows(network: Network, features: ImageFeatures, rows: Sequence[Row]) -> tuple[Tensor, list[Tensor | None]]:
+def attend_rows(
+    network: Network, features: ImageFeatures, rows: Sequence[Row], economy: Economy
+) -> tuple[Tensor, list[Tensor | None]]:
     """Each row's stride-16 feature after memory attention, (R, D, h, w), and what its object is, (K,) logits.
 
     Classes are None for a network without a semantic head, and for rows that read no memory.
@@ -74,8 +80,8 @@ def attend_rows(network: Network, features: ImageFeatures, rows: Sequence[Row]) 
     image = image_index(rows, features.stride16.device)
     fused: list[Tensor] = [features.stride16] * len(rows)
     classes: list[Tensor | None] = [None] * len(rows)
-    projected = _projected(network, rows, features.stride16[0, 0].numel())
-    for members in _groups(rows, lambda row: (len(row.plan.spatial), len(row.plan.pointers))):
+    projected = _projected(network, rows, features.stride16[0, 0].numel(), economy)
+    for members in _groups(range(len(rows)), lambda at: _lengths(rows[at], projected[at])):
         # One image is given once, however many rows look at it.
         queries = features.stride16 if len(features.stride16) == 1 else features.stride16[image[members]]
         slots = network.config.num_slots + network.config.num_long_term_slots
@@ -93,7 +99,12 @@ def attend_rows(network: Network, features: ImageFeatures, rows: Sequence[Row]) 
     return torch.stack(fused), classes
 
 
-def _projected(network: Network, rows: Sequence[Row], cells: int) -> list[list[ProjectedMemory]]:
+def _lengths(row: Row, projected: Sequence[ProjectedMemory]) -> tuple[int, int, int]:
+    """Rows of equal lengths go together: memories, their tokens, and pointers."""
+    return len(projected), sum(len(one.values) for one in projected), len(row.plan.pointers)
+
+
+def _projected(network: Network, rows: Sequence[Row], cells: int, economy: Economy) -> list[list[ProjectedMemory]]:
     """The spatial memories that each row reads, ready for the network; their maps have `cells` cells.
 
     From one frame to the next most of them stay the same, so a track keeps those that it read last, and only those.
@@ -101,17 +112,18 @@ def _projected(network: Network, rows: Sequence[Row], cells: int) -> list[list[P
     was kept and one that is made again, after a restart for example, are equal to the last bit.
     """
     keep = cells <= KEPT_CELLS and not torch.is_grad_enabled()
-    fresh: dict[int, dict[MemoryEntry, ProjectedMemory]] = {}
+    fresh: dict[int, dict[tuple[MemoryEntry, int], ProjectedMemory]] = {}
     projected = []
     for row in rows:
         track = row.task.track
         own = fresh.setdefault(id(track), {})
-        read = [track.entries[item.entry] for item in row.plan.spatial]
-        for entry in read:
-            if entry not in own:
-                kept = track.projected.get(entry) if keep else None
-                own[entry] = kept or network.project_memory(_required(entry.spatial))
-        projected.append([own[entry] for entry in read])
+        entries = [track.entries[item.entry] for item in row.plan.spatial]
+        read = list(zip(entries, economy.blocks(row.task.visit, row.plan, entries), strict=True))
+        for entry, block in read:
+            if (entry, block) not in own:
+                kept = track.projected.get((entry, block)) if keep else None
+                own[entry, block] = kept or network.project_memory(_required(entry.spatial), block)
+        projected.append([own[one] for one in read])
     for row in rows:
         row.task.track.projected = fresh[id(row.task.track)] if keep else {}
     return projected

@@ -22,6 +22,7 @@ from trocar.memory.self_sorting import SelfSorting
 from trocar.model.network import Network
 from trocar.model.tensors import ImageFeatures
 from trocar.prompts import ClassPrompt, Prompt, check_prompt
+from trocar.track.ahead import propagate_ahead
 from trocar.track.entries import StepSettings
 from trocar.track.features import Features, input_of
 from trocar.track.finding import Finding, Found, without_classes
@@ -46,16 +47,21 @@ class SessionOptions:
         image_size: side of the network's square input in pixels; None for the network's own.
         snapshot_every: visits between snapshots; a correction replays at most this many frames.
         snapshot_folder: where snapshots are kept; None for a temporary folder that goes with the session.
+        snapshots_kept: how many of each direction, the newest; None for all, so that corrections replay a few frames.
+            1 is enough for a run that is never corrected: it goes on from the newest.
         credibility: when a prompter is believed.
         first_found_id: objects that a prompter finds get the lowest free ids from here on.
+        ahead: read and encode the next frame in a thread of its own while one is tracked, see `propagate_ahead`.
     """
 
     step: StepSettings = field(default_factory=StepSettings)
     image_size: int | None = None
     snapshot_every: int = 32
     snapshot_folder: Path | None = None
+    snapshots_kept: int | None = None
     credibility: Credibility = field(default_factory=Credibility)
     first_found_id: int = 1
+    ahead: bool = False
 
 
 class Session:
@@ -96,15 +102,18 @@ class Session:
         rules = self.options.credibility
         rules = replace(rules, frames=min(rules.frames, len(source)))  # a single picture is seen once
         keep = 2 if prompter is None else rules.frames + 1
-        self._features = features or Features(network, source, self._input.side, keep)
+        economy = self.options.step.economy
+        self._features = features or Features(network, source, self._input.side, keep, economy.spares_frames)
         self._work = Work(self._network, source, self._features, self._input, self.options.step, self._memory)
         self._finding = None if prompter is None else Finding(prompter, rules, self._work, self.options.first_found_id)
         if prompter is not None and not self._course.ordered:
             raise ValueError(f"the frames of {source.name} do not follow one another: look for classes in a video")
+        economy.check(self._course.ordered, prompter is not None)
         self._edits: list[tuple[int, int, Track | None]] = []  # (object, frame, the track as it was before)
         folder = self.options.snapshot_folder
         self._temporary = tempfile.TemporaryDirectory(prefix="trocar-") if folder is None else None
-        self.snapshots = Snapshots(Path(self._temporary.name) if self._temporary else Path(folder or ""), self._device)
+        kept = Path(self._temporary.name) if self._temporary else Path(folder or "")
+        self.snapshots = Snapshots(kept, self._device, self.options.snapshots_kept)
 
     def add(self, *prompts: Prompt | ClassPrompt, frame: int = 0, object_id: int = 1) -> FrameMasks:
         """Prompt an object on a frame, or correct it there, and see the answer.
@@ -308,7 +317,8 @@ class Session:
     def _loop(self, tracks: dict[int, Track], stretch: Pass) -> Iterator[tuple[int, list[Outcome]]]:
         if self._finding is not None:
             return self._finding.follow(tracks, stretch)
-        return propagate(self._network, self._features, tracks, stretch, self.options.step)
+        go = propagate_ahead if self.options.ahead else propagate
+        return go(self._network, self._features, tracks, stretch, self.options.step)
 
     def _keep(self, direction: Direction, frame: int, waiting: int) -> None:
         """Write a snapshot; `waiting` frames up to it have not been handed out."""

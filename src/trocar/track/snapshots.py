@@ -35,11 +35,13 @@ class Snapshots:
     Args:
         folder: where they lie; made when the first is written.
         device: where restored tensors go.
+        keep: how many to keep of each direction, the newest; None for all.
     """
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    def __init__(self, folder: Path, device: torch.device, keep: int | None = None) -> None:
         self.folder = folder
         self._device = device
+        self._keep = keep
         self._frames: dict[Direction, set[int]] = {"forward": set(), "backward": set()}
         self._disowned: dict[int, set[Path]] = {}  # object id -> files that speak of an earlier object of that id
 
@@ -66,6 +68,9 @@ class Snapshots:
         self._frames[direction].add(frame)
         for files in self._disowned.values():
             files.discard(path)
+        if self._keep is not None:
+            sign = SIGNS[direction]
+            self._drop(direction, set(sorted(self._frames[direction], key=lambda at: -sign * at)[self._keep :]))
 
     def before(self, direction: Direction, frame: int) -> Snapshot | None:
         """The latest snapshot from which a pass still has `frame` to visit."""

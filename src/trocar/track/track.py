@@ -48,6 +48,19 @@ class FramePrompt:
         return FramePrompt(tuple(points), box, mask)
 
 
+@dataclass(frozen=True, eq=False)
+class Latest:
+    """What was found of an object where it was last looked for.
+
+    Args:
+        entries: one a surviving hypothesis, best first, without what only memory needs.
+        seen: the time at which it was last present.
+    """
+
+    entries: tuple[MemoryEntry, ...]
+    seen: int
+
+
 @dataclass
 class Track:
     """One object.
@@ -60,7 +73,9 @@ class Track:
         entries: what the policy knows of and may read, by id.
         next_id: the next entry's id.
         lineage: frames whose masks have not been handed out yet.
-        projected: the memories that were read last, as the network reads them; only spares it work, and is no state.
+        projected: the memories that were read last, as the network reads them, with the side of the blocks that they
+            were averaged over; only spares it work, and is no state.
+        latest: what was found last, for frames on which nothing is looked for; None where that is done on all frames.
     """
 
     object_id: int
@@ -70,7 +85,8 @@ class Track:
     entries: dict[EntryId, MemoryEntry] = field(default_factory=dict)
     next_id: int = 0
     lineage: Lineage = field(default_factory=Lineage)
-    projected: dict[MemoryEntry, ProjectedMemory] = field(default_factory=dict)
+    projected: dict[tuple[MemoryEntry, int], ProjectedMemory] = field(default_factory=dict)
+    latest: Latest | None = None
 
     def new_id(self) -> EntryId:
         self.next_id += 1
@@ -79,7 +95,7 @@ class Track:
     def begin(self, policy: MemoryPolicy, visit: Visit) -> None:
         """Start a pass afresh: an empty memory that is told of every prompt."""
         self.policy = policy
-        self.entries = {}
+        self.entries, self.latest = {}, None
         self.lineage = Lineage()
         for frame in sorted(self.prompted):
             self.tell(visit, self.prompted[frame])
@@ -110,11 +126,14 @@ class Track:
             dict(self.entries),
             self.next_id,
             self.lineage.copy(),
+            latest=self.latest,
         )
 
     def state(self) -> dict[str, Any]:
         """The memory as plain data and tensors, for a snapshot."""
+        latest = self.latest
         return {
+            **({} if latest is None else {"latest": ([entry_state(one) for one in latest.entries], latest.seen)}),
             "policy": copy.deepcopy(vars(self.policy)),
             "entries": [entry_state(entry) for entry in self.entries.values()],
             "lineage": [
@@ -128,6 +147,8 @@ class Track:
         vars(policy).update(copy.deepcopy(state["policy"]))
         self.policy = policy
         self.entries = {entry["id"]: MemoryEntry(**entry) for entry in state["entries"]}
+        entries, seen = state.get("latest", ((), 0))
+        self.latest = Latest(tuple(MemoryEntry(**entry) for entry in entries), seen) if entries else None
         self.lineage = Lineage(
             Stage(frame, tuple(MemoryEntry(**entry) for entry in entries), parents)
             for frame, entries, parents in state["lineage"]

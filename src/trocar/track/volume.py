@@ -213,7 +213,7 @@ class VolumeRun:
 
     def features(self, plane: str, shown: FrameSource) -> Features:
         """What encodes the slices of a plane; each is asked for once."""
-        return Features(self._network, shown, self._side)
+        return Features(self._network, shown, self._side, views=self.options.step.economy.spares_frames)
 
     @property
     def disk_bytes(self) -> int:

@@ -1,0 +1,180 @@
+"""Frames encoded ahead in a thread: the same masks, errors where they belong, and a thread that ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from trocar.frames import ArraySource, Frame
+from trocar.masks import FrameMasks
+from trocar.model import Network, tiny_random
+from trocar.prompts import Box, Point
+from trocar.track.economy import Economy
+from trocar.track.entries import StepSettings
+from trocar.track.session import Session, SessionOptions
+
+FRAMES, BROKEN = 11, 7
+THREAD = "trocar-ahead"
+
+
+class WatchedSource(ArraySource):
+    """Notes which frame is read in which thread; a frame may be `broken`."""
+
+    broken: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__(np.random.default_rng(0).integers(0, 255, (FRAMES, 60, 80, 3), dtype=np.uint8))
+        self.read: list[tuple[int, str]] = []
+
+    def __getitem__(self, index: int) -> Frame:
+        self.read.append((index, threading.current_thread().name))
+        if index == self.broken:
+            raise ValueError(f"frame {index} is damaged")
+        return super().__getitem__(index)
+
+    @property
+    def frames_read(self) -> list[int]:
+        return [frame for frame, _ in self.read]
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(3)
+    return Network(replace(tiny_random(), dense_prompts=True, mask_prior=True))
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(THREAD)]
+
+
+def session(network: Network, ahead: bool, folder: Path | None = None, economy: Economy | None = None) -> Session:
+    options = SessionOptions(StepSettings(economy=economy or Economy()), None, 4, folder, ahead=ahead)
+    made = Session(network, WatchedSource(), options=options)
+    made.add(Box(10, 10, 40, 40), frame=2, object_id=1)
+    made.add(Box(30, 20, 70, 50), frame=6, object_id=2)
+    return made
+
+
+def flat(frames: Iterator[FrameMasks]) -> list[tuple[int, int, float, NDArray[np.bool_]]]:
+    return [(one.frame, name, one.scores[name], mask) for one in frames for name, mask in one.masks.items()]
+
+
+def alike(one: Session, other: Session, **asked: object) -> None:
+    """Both give the same to the bit, and there is something to compare."""
+    ours, theirs = (flat(made.propagate(**asked)) for made in (one, other))  # type: ignore[arg-type]
+    assert len(ours) == len(theirs) > 0
+    assert any(mask.any() for *_, mask in ours)
+    for mine, yours in zip(ours, theirs, strict=True):
+        assert mine[:3] == yours[:3]
+        assert np.array_equal(mine[3], yours[3])
+
+
+@pytest.mark.parametrize("economy", [Economy(), Economy(encode_every=3, trust=0.9)], ids=["all", "every-third"])
+def test_masks_are_the_same_in_every_direction_and_after_corrections(network: Network, economy: Economy) -> None:
+    ahead, plain = session(network, True, economy=economy), session(network, False, economy=economy)
+    alike(ahead, plain, direction="both")
+    alike(ahead, plain, direction="backward", stop=1)
+    for one in (ahead, plain):
+        one.add(Point(20, 20), frame=8, object_id=1)
+    alike(ahead, plain, start=8)
+    threads = {name.split("_")[0] for _, name in ahead.source.read}  # type: ignore[attr-defined]
+    assert threads == {THREAD, threading.main_thread().name}
+    ahead.close()
+    plain.close()
+
+
+def test_a_resumed_run_goes_on_as_if_nothing_had_happened(network: Network, tmp_path: Path) -> None:
+    first, whole = session(network, True, tmp_path), session(network, False)
+    begun = first.propagate()
+    early = flat(next(begun) for _ in range(6))
+    del begun
+    second = session(network, True, tmp_path)
+    late = flat(second.propagate(resume=True))
+    found = {entry[:2]: entry[3] for entry in (*early, *late)}
+    for frame, name, _, mask in flat(whole.propagate()):
+        assert np.array_equal(found[frame, name], mask)
+    whole.close()
+
+
+def test_each_frame_is_read_once_and_at_most_one_too_many(network: Network) -> None:
+    made = session(network, True)
+    made.source.read.clear()  # type: ignore[attr-defined]
+    for masks in made.propagate():
+        read = made.source.frames_read  # type: ignore[attr-defined]
+        assert max(read, default=0) <= masks.frame + 1
+    # On frame 2 there is but a prompt, and it is answered already.
+    assert made.source.frames_read == list(range(3, FRAMES))  # type: ignore[attr-defined]
+    made.close()
+
+
+def test_what_is_found_between_frames_is_the_same_while_the_next_frame_is_under_way(network: Network) -> None:
+    results = []
+    for ahead in (True, False):
+        made = session(network, ahead)
+        frames = made.propagate()
+        shown = flat(next(frames) for _ in range(5))
+        shown += flat(iter([made.add(Point(30, 30), frame=9, object_id=2)]))
+        shown += flat(frames)
+        results.append(shown)
+        made.close()
+    assert [entry[:3] for entry in results[0]] == [entry[:3] for entry in results[1]]
+    assert all(np.array_equal(one[3], other[3]) for one, other in zip(*results, strict=True))
+
+
+def test_an_error_comes_with_its_frame_and_ends_the_thread(network: Network) -> None:
+    made = session(network, True)
+    made.source.broken = BROKEN  # type: ignore[attr-defined]
+    frames = made.propagate()
+    assert [next(frames).frame for _ in range(2, BROKEN)] == list(range(2, BROKEN))
+    with pytest.raises(ValueError, match=f"frame {BROKEN} is damaged"):
+        next(frames)
+    made.source.broken = None  # type: ignore[attr-defined]
+    assert [masks.frame for masks in made.propagate()] == list(range(2, FRAMES))
+    made.close()
+
+
+def test_an_interruption_ends_the_thread(network: Network) -> None:
+    made = session(network, True)
+    frames = made.propagate()
+    next(frames)
+    next(frames)
+    policy = made.tracks[1].policy
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    policy.choose = interrupted  # type: ignore[method-assign, assignment]
+    with pytest.raises(KeyboardInterrupt):
+        next(frames)
+    made.close()
+
+
+def test_the_thread_takes_half_the_threads_and_gives_the_number_back(network: Network) -> None:
+    seen: list[int] = []
+
+    class Counting(WatchedSource):
+        def __getitem__(self, index: int) -> Frame:
+            if threading.current_thread().name.startswith(THREAD):
+                seen.append(torch.get_num_threads())
+            return super().__getitem__(index)
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        made = Session(network, Counting(), options=SessionOptions(ahead=True))
+        made.add(Box(10, 10, 40, 40))
+        list(made.propagate(stop=4))
+        assert set(seen) == {2}
+        assert torch.get_num_threads() == 4
+        made.close()
+    finally:
+        torch.set_num_threads(before)
