@@ -33,12 +33,12 @@ from trocar.pretrain.corpus import Corpus, read_corpus, write_corpus
 from trocar.pretrain.curation import Curation
 from trocar.pretrain.embed import Embeddings, embed, read_embeddings
 from trocar.pretrain.footage import FilmedClips, Pictures
-from trocar.pretrain.loop import PretrainTrainer
 from trocar.pretrain.recipe import PretrainRecipe
 from trocar.pretrain.rendered_corpus import render_corpus
 from trocar.pretrain.run import export_encoder
 from trocar.pretrain.sample import Chosen, read_sample, sample, write_sample
 from trocar.pretrain.scan import scan
+from trocar.pretrain.trainer import PretrainTrainer
 from trocar.recognition.recipe import RecognitionRecipe
 from trocar.recognition.run import Places, read_results, run_recognition
 from trocar.recognition.tables import difference, summary
@@ -275,8 +275,8 @@ class Work:
             },
             "pretraining": pretraining,
             "cpu_minutes": {
-                "pretraining": sum(one["cpu_seconds"] for one in pretraining.values()) / 60,
-                "recognition": sum(one["cpu_seconds"] for one in costs) / 60,
+                "all": sum(one["cpu_seconds"] for one in costs) / 60,
+                "of_it_pretraining": sum(one["cpu_seconds"] for one in pretraining.values()) / 60,
             },
             "arms": arms,
             "differences": differences,

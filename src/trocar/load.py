@@ -28,18 +28,21 @@ class UnknownName(ValueError):
         super().__init__(f"there is no {kind} {name!r}; {hint}{kind} names are: {', '.join(names)}")
 
 
-def load(model: str = "nano", device: str | None = None) -> Network:
+def load(model: str = "nano", device: str | None = None, precision: str = "fp32") -> Network:
     """A network with its weights, ready to run.
 
     Args:
         model: a name of `trocar models`, or the path of a weights file.
         device: "cpu", "cuda", "mps" or None for the best that is there.
+        precision: "fp32"; "bf16" for graphics cards; "int8" for CPUs: faster, masks differ a little.
 
     Raises:
         UnknownName: no such model.
         FileNotFoundError: its weights are not on this machine; the message says how to get them.
+        ValueError: no such precision, or int8 cannot be had here.
     """
     from trocar.model.checkpoint import open_network
+    from trocar.model.precision import in_precision
     from trocar.model.registry import MODELS, load_network
 
     path = Path(model)
@@ -50,7 +53,7 @@ def load(model: str = "nano", device: str | None = None) -> Network:
         network = load_network(published, path) if published else open_network(path)
     else:
         raise UnknownName("model", model, MODELS)
-    return network.to(device or best_device()).eval()
+    return in_precision(network.to(device or best_device()).eval(), precision)
 
 
 def load_dataset(name: str) -> Dataset:

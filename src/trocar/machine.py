@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,10 +23,21 @@ def machine_record(network: Network) -> dict[str, Any]:
     }
 
 
+def resident_mb() -> float:
+    """Resident memory of this process now, in MiB."""
+    return float(psutil.Process().memory_info().rss) / (1 << 20)
+
+
 def peak_memory_mb() -> float:
     """The largest resident memory of this process so far, in MiB."""
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset) / (1 << 20)
+    # On Linux `getrusage` also counts what the process was before it became another program: a large parent's copy.
+    status = Path("/proc/self/status")
+    if status.exists():
+        said = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line)
+        if "VmHWM" in said:
+            return int(said["VmHWM"].split()[0]) / 1024
     import resource  # not on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

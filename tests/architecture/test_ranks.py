@@ -14,7 +14,7 @@ RANKS = [
     ["geometry", "frames", "masks", "prompts"],
     ["model", "memory", "formats", "metrics"],
     ["track", "classprompt", "datasets", "wire", "settings"],
-    ["load", "promptable", "machine", "client"],
+    ["load", "promptable", "machine", "threads", "client"],
     ["train", "bench", "serve"],
     ["pretrain", "recognition"],
     ["cli", "__main__"],

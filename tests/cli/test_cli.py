@@ -214,13 +214,6 @@ def test_info_tells_frames_size_and_rate(video: Path, capsys: pytest.CaptureFixt
     assert facts["frames_per_second"] == 25
 
 
-def test_speed_reports_where_the_time_goes(video: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "speed", str(video), "--frames", "60", "--random-network", "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["frames"] == 60
-    assert set(figures["milliseconds_per_frame"]) == {"decode", "track", "write"}
-
-
 def test_a_data_set_is_described_and_checked(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from trocar.load import load_dataset
 

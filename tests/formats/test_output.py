@@ -213,10 +213,11 @@ def test_drawing_marks_each_object_in_its_colour() -> None:
     assert np.abs(drawn[10, 30].astype(int) - drawn[14, 14]).sum() > 50  # contour against fill
 
 
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    (tmp_path / ".part-run.json").symlink_to("/dev/full")
+    monkeypatch.setattr("trocar.formats.whole_file.secrets.token_hex", lambda count: "0")
+    (tmp_path / ".part-0-run.json").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"the disk is full, .*run\.json could not be written: free some space") as caught:
         write_run_record(tmp_path / "run.json", {"a": 1})
     assert caught.value.errno == errno.ENOSPC

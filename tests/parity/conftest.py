@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 
+from trocar.bench.transformers_twin import draw, drawn_pair
 from trocar.model.checkpoint import load_tensors
 from trocar.model.config import NetworkConfig, tiny_sam
 from trocar.model.network import Network
@@ -39,68 +39,6 @@ def small_config(version: str) -> NetworkConfig:
     )
 
 
-def transformers_model(config: NetworkConfig) -> Any:
-    """A Sam2VideoModel of these sizes, every tensor drawn at random (its own initialisation leaves many at zero)."""
-    transformers = pytest.importorskip("transformers", reason="parity needs transformers (pip install trocar[dev])")
-    side = config.image_size
-    backbone = transformers.Sam2HieraDetConfig(
-        hidden_size=config.embed_dim,
-        num_attention_heads=config.num_heads,
-        image_size=[side, side],
-        blocks_per_stage=list(config.blocks),
-        embed_dim_per_stage=list(config.stage_dims),
-        num_attention_heads_per_stage=[config.num_heads * 2**i for i in range(4)],
-        window_size_per_stage=list(config.windows),
-        global_attention_blocks=list(config.global_blocks),
-        window_positional_embedding_background_size=[config.position_size] * 2,
-    )
-    vision = transformers.Sam2VisionConfig(
-        backbone_config=backbone,
-        backbone_channel_list=list(reversed(config.stage_dims)),
-        backbone_feature_sizes=[[side // s, side // s] for s in (4, 8, 16)],
-        fpn_hidden_size=config.hidden_dim,
-    )
-    dim = config.hidden_dim
-    whole = transformers.Sam2VideoConfig(
-        vision_config=vision,
-        prompt_encoder_config={"hidden_size": dim, "image_size": side},
-        mask_decoder_config={
-            "hidden_size": dim,
-            "mlp_dim": config.decoder_mlp_dim,
-            "num_attention_heads": config.decoder_heads,
-            "iou_head_hidden_dim": config.iou_hidden_dim,
-        },
-        image_size=side,
-        memory_attention_hidden_size=dim,
-        memory_attention_num_layers=config.memory_layers,
-        memory_attention_feed_forward_hidden_size=config.memory_mlp_dim,
-        memory_attention_rope_feat_sizes=[side // 16, side // 16],
-        memory_encoder_hidden_size=dim,
-        memory_encoder_output_channels=config.memory_dim,
-        mask_downsampler_embed_dim=dim,
-        memory_fuser_embed_dim=dim,
-        memory_fuser_intermediate_dim=4 * dim,
-        enable_temporal_pos_encoding_for_object_pointers=config.pointer_time_code,
-        enable_occlusion_spatial_embedding=config.absent_memory,
-    )
-    model = transformers.Sam2VideoModel(whole).eval()
-    draw(model)
-    return model
-
-
-@torch.no_grad()
-def draw(model: Any) -> None:
-    """Give a model random weights."""
-    generator = torch.Generator().manual_seed(7)
-    for name, tensor in model.state_dict().items():
-        # norms near one, everything else of a size that keeps activations moving through all layers
-        fan = tensor[0].numel() if tensor.ndim > 1 and "emb" not in name and "token" not in name else 4
-        noise = torch.randn(tensor.shape, generator=generator) / fan**0.5
-        tensor.copy_(1 + 0.2 * noise if "norm" in name and name.endswith("weight") else noise)
-    # published files hold two equal copies of the position frequencies
-    model.shared_image_embedding.positional_embedding.copy_(model.prompt_encoder.shared_embedding.positional_embedding)
-
-
 @pytest.fixture(scope="session")
 def hf_pair() -> Callable[[str], tuple[Any, Network]]:
     """`hf_pair(version)` for version '2.0' or '2.1' -> (transformers' video model, our network), equal weights."""
@@ -108,11 +46,8 @@ def hf_pair() -> Callable[[str], tuple[Any, Network]]:
 
     def pair(version: str) -> tuple[Any, Network]:
         if version not in made:
-            config = small_config(version)
-            model = transformers_model(config)
-            network = Network(config).eval()
-            load_tensors(network, model.state_dict(), f"transformers {version}")
-            made[version] = (model, network)
+            pytest.importorskip("transformers", reason="parity needs transformers (pip install trocar[dev])")
+            made[version] = drawn_pair(small_config(version))
         return made[version]
 
     return pair

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trocar.bench.speed import LoopedSource
+from trocar.bench.looped import LoopedSource
 from trocar.bench.watched import WatchedPolicy
 from trocar.frames import FrameSource
 from trocar.machine import machine_record

@@ -1,137 +1,278 @@
-"""`trocar bench speed`: frames per second end to end, what the time goes to, and whether memory stays flat.
+"""`trocar bench speed`: frames a second over a matrix of networks, input sizes, objects, policies, devices and modes.
 
-A video goes through decoding, tracking and writing as `trocar segment` does it, and starts over when it ends, so that a
-short file stands for an hour. One object is prompted with a box in the middle of the first frame; what it is does not
-matter here.
+Each cell is measured in a fresh process, one after the other (`bench/speed_cell.py`); with `beside` it is also run
+frame by frame beside transformers' session (`bench/speed_beside.py`). Without a video of the user's own the packaged
+sequence is written as one of any size, so that the command needs no data.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import itertools
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import psutil
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from trocar.formats import MaskOutput
-from trocar.frames import Frame, FrameSource
-from trocar.machine import machine_record
-from trocar.memory import MemoryPolicy
-from trocar.model.network import Network
+from trocar.bench.demo import demo_prompts, demo_source
+from trocar.bench.speed_beside import measure_beside
+from trocar.bench.speed_cell import Cell, How, measure_cell, waiting
+from trocar.formats import open_source
+from trocar.formats.h264 import write_video
+from trocar.load import UnknownName, best_device, load_memory
+from trocar.model.precision import PRECISIONS
+from trocar.model.registry import MODELS
 from trocar.prompts import Box
-from trocar.track.session import Session, SessionOptions
+from trocar.track.economy import said_economy
 
-SETTLED = 500  # frames after which memory must not grow any more
-SAMPLE_EVERY = 100
-
-
-class LoopedSource:
-    """A source that starts over when it ends, `frames` long; frame n is frame n modulo its length."""
-
-    def __init__(self, source: FrameSource, frames: int) -> None:
-        self.name, self.geometry, self.rate_hz = f"{source.name} (looped)", source.geometry, source.rate_hz
-        self._source, self._frames = source, frames
-        self.seconds = 0.0
-
-    def __len__(self) -> int:
-        return self._frames
-
-    def __getitem__(self, index: int) -> Frame:
-        start = time.perf_counter()
-        frame = self._source[index % len(self._source)]
-        self.seconds += time.perf_counter() - start
-        return Frame(index, frame.image)
+FPS = 25
+Measure = Callable[[Cell, How], dict[str, Any]]
+ROW = (0.3, 0.7)  # of the rows: where boxes lie that are put on a video of the user's
 
 
-@dataclass
-class Curve:
-    """Resident memory in MiB while frames go by."""
-
-    frames: list[int] = field(default_factory=list)
-    resident_mb: list[float] = field(default_factory=list)
-
-    def note(self, frame: int) -> None:
-        self.frames.append(frame)
-        self.resident_mb.append(round(resident_mb(), 1))
-
-    def growth_mb(self) -> float:
-        """The largest value after `SETTLED` frames less the largest up to there."""
-        early = [value for frame, value in zip(self.frames, self.resident_mb, strict=True) if frame <= SETTLED]
-        late = [value for frame, value in zip(self.frames, self.resident_mb, strict=True) if frame > SETTLED]
-        return max(late) - max(early) if early and late else 0.0
-
-
-def resident_mb() -> float:
-    """Resident memory of this process now, in MiB."""
-    return float(psutil.Process().memory_info().rss) / (1 << 20)
-
-
-def run_speed(
-    network: Network,
-    memory: MemoryPolicy,
-    source: FrameSource,
-    frames: int,
-    out: Path,
-    report: Callable[[int], object] = lambda done: None,
-) -> dict[str, Any]:
-    """Track one object through `frames` frames of the looped source, write label maps to `out`, and report.
+@dataclass(frozen=True)
+class SpeedMatrix:
+    """What is measured: every combination.
 
     Args:
-        network: what tracks; its own input size is used.
-        memory: the policy.
-        source: what is looped.
-        frames: how many frames to visit.
-        out: a folder for the masks.
-        report: told the number of frames done after each.
+        models: names of `trocar models`, or weights files.
+        sides: of the network's input in pixels; 0 for each network's own.
+        objects: how many are tracked.
+        memories: policies, as `load_memory` takes them.
+        devices: "cpu", "cuda", "mps"; none for the fastest there is.
+        precisions: as `load` takes them.
+        economies: as `said_economy` takes them; "off" is exact.
+        beside: "transformers" to run its session too, with the same weights, in turns.
+        random_weights: take the models' sizes and draw their weights: time hardly depends on them, and published ones
+            may not be at hand.
+        frames: how many count, after `warm_up`; from the 17th on windows and pointers are full.
+        warm_up: how many go before them.
+        threads: of each operation; 0 for the rule of `trocar/threads.py`.
+        waits: how threads wait for one another, see `Cell`; "rule" leaves it to that rule.
+        aheads: whether the next frame is read and encoded beside the tracking, as `trocar segment` does.
+        rows: of the packaged sequence as a video, in pixels; a video of the user's has its own.
+        columns: likewise.
     """
-    looped, curve, write = LoopedSource(source, frames), Curve(), 0.0
-    session = Session(network, looped, memory, SessionOptions())
-    rows, columns = source.geometry.size
-    session.add(Box(columns * 0.3, rows * 0.3, columns * 0.7, rows * 0.7))
-    looped.seconds = 0.0
-    began = time.perf_counter()
-    with MaskOutput(out, looped, ("png",)) as output:
-        for masks in session.propagate():
-            start = time.perf_counter()
-            output.write(masks)
-            write += time.perf_counter() - start
-            if masks.frame % SAMPLE_EVERY == 0 or masks.frame == frames - 1:
-                curve.note(masks.frame)
-            report(masks.frame + 1)
-        seconds = time.perf_counter() - began
-    snapshots = session.snapshots.size_bytes
-    session.close()
-    track = seconds - looped.seconds - write
+
+    models: tuple[str, ...] = ("nano",)
+    sides: tuple[int, ...] = (0,)
+    objects: tuple[int, ...] = (1, 4)
+    memories: tuple[str, ...] = ("recent",)
+    devices: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ("fp32",)
+    economies: tuple[str, ...] = ("off",)
+    beside: Literal["nothing", "transformers"] = "nothing"
+    random_weights: bool = False
+    frames: int = 40
+    warm_up: int = 20
+    threads: tuple[int, ...] = (0,)
+    waits: tuple[Literal["rule", "passive", "active", "default"], ...] = ("rule",)
+    aheads: tuple[bool, ...] = (True,)
+    rows: int = 540
+    columns: int = 960
+
+    def __post_init__(self) -> None:
+        least = {"frames": 1, "warm_up": 1, "rows": 16, "columns": 16}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise ValueError(f"speed: {name} is {getattr(self, name)} and must be {value} or more")
+        for name in ("models", "sides", "objects", "memories", "precisions", "economies", "threads", "waits", "aheads"):
+            if not getattr(self, name):
+                raise ValueError(f"speed: {name} is empty: name at least one")
+        if min(self.objects) < 1 or min(self.threads) < 0:
+            raise ValueError("speed: objects must be 1 or more, and threads 0 or more")
+        if min(self.sides) < 0 or any(side % 32 for side in self.sides):
+            raise ValueError("speed: sides must be 0 or multiples of 32")
+        if self.rows % 2 or self.columns % 2:
+            raise ValueError("speed: H.264 stores colour at half size: rows and columns must be even")
+
+    def cells(self) -> list[Cell]:
+        """Every combination, checked as far as can be without a run.
+
+        Raises:
+            ValueError: no such device, policy or economy, or models without weights to draw.
+        """
+        devices = self.devices or (best_device(),)
+        for name in devices:
+            if name not in ("cpu", "cuda", "mps") or (name != "cpu" and name != best_device()):
+                raise ValueError(f"speed: there is no device {name!r} here: choose cpu" + _or_best())
+        for memory in self.memories:
+            load_memory(memory)
+        for precision in self.precisions:
+            if precision not in PRECISIONS:
+                raise UnknownName("precision", precision, PRECISIONS)
+        for economy in self.economies:
+            said_economy(economy)
+        for model in self.models:
+            if model not in MODELS and not Path(model).is_file():
+                raise UnknownName("model", model, MODELS)
+            if self.random_weights and (model not in MODELS or not MODELS[model].config.remembers):
+                known = ", ".join(name for name, info in MODELS.items() if info.config.remembers)
+                raise ValueError(f"speed: weights can be drawn for {known}, not for {model!r}")
+        order: dict[str, Sequence[Any]] = {
+            "model": self.models,
+            "side": self.sides,
+            "memory": self.memories,
+            "device": devices,
+            "precision": self.precisions,
+            "economy": self.economies,
+            "objects": self.objects,
+            "threads": self.threads,
+            "wait": self.waits,
+            "ahead": self.aheads,
+        }
+        return [Cell(**dict(zip(order, one, strict=True))) for one in itertools.product(*order.values())]
+
+
+def run_matrix(
+    matrix: SpeedMatrix,
+    video: Path | None = None,
+    report: Callable[[int, int], object] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Measure every cell.
+
+    Args:
+        matrix: what is measured.
+        video: what is tracked through; None for the packaged sequence.
+        report: told how many of how many runs are done.
+
+    Returns:
+        A report that JSON takes: the machine, the source, the matrix, `cells` (see `measure_cell`), and `beside` (see
+        `measure_beside`).
+
+    Raises:
+        ValueError, FileNotFoundError: a name or a file is wrong; the message is the loader's.
+    """
+    cells = matrix.cells()
+    jobs: list[tuple[str, Measure, Cell]] = [("cells", _in_own_process, cell) for cell in cells]
+    if matrix.beside == "transformers":
+        jobs += [("beside", measure_beside, cell) for cell in cells]
+    results: dict[str, list[dict[str, Any]]] = {"cells": [], "beside": []}
+    with tempfile.TemporaryDirectory(prefix="trocar-") as folder:
+        path, boxes = (Path(video), _row_of_boxes) if video else (Path(folder) / "packaged.mp4", _packaged_boxes)
+        if video is None:
+            write_video(path, _packaged_frames(matrix), FPS)
+        source = open_source(path)
+        size, length = source.geometry.size, len(source)
+        there = boxes(size, max(matrix.objects))
+        how = How(str(path), there, matrix.frames, matrix.warm_up, matrix.random_weights)
+        for done, (kind, measure, cell) in enumerate(jobs):
+            report(done, len(jobs))
+            results[kind].append(measure(cell, how))
     return {
-        "frames": frames,
-        "frames_per_second": round(frames / seconds, 2),
-        "milliseconds_per_frame": {
-            part: round(1000 * value / frames, 2)
-            for part, value in (("decode", looped.seconds), ("track", track), ("write", write))
-        },
-        "source": {"name": source.name, "frames": len(source), "size": [rows, columns]},
-        "network": {"name": network.config.name, "input_px": network.config.image_size},
-        "machine": machine_record(network),
-        "growth_after_500_frames_mb": round(curve.growth_mb(), 1),
-        "peak_resident_mb": max(curve.resident_mb),
-        "snapshot_bytes_per_frame": round(snapshots / frames),
-        "curve": {"frames": curve.frames, "resident_mb": curve.resident_mb},
+        "machine": _machine(),
+        "source": {"name": video.name if video else "packaged sequence", "frames": length, "size": list(size)},
+        "matrix": asdict(matrix),
+        **results,
     }
 
 
-def plot_curve(figures: dict[str, Any], path: Path) -> None:
-    """Draw the memory curve as a PNG; needs matplotlib, which the extra `bench` brings."""
-    import matplotlib
+def _in_own_process(cell: Cell, how: How) -> dict[str, Any]:
+    """`measure_cell` in a process whose memory nothing else has used."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            with waiting(cell.wait):
+                return pool.submit(_plainly, cell, how).result()
+        except BrokenProcessPool:
+            raise MemoryError("a cell's process was killed, as happens when memory runs out") from None
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 3))
-    axes.plot(figures["curve"]["frames"], figures["curve"]["resident_mb"])
-    top = 1.25 * max(figures["curve"]["resident_mb"])
-    axes.set(xlabel="frame", ylabel="resident memory, MiB", ylim=(0, top), title=figures["network"]["name"])
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+def _plainly(cell: Cell, how: How) -> dict[str, Any]:
+    """Its result; errors of a kind that travels from process to process."""
+    try:
+        return measure_cell(cell, how)
+    except ValueError as error:
+        raise ValueError(str(error)) from None
+
+
+def _packaged_frames(matrix: SpeedMatrix) -> Iterator[NDArray[np.uint8]]:
+    """The packaged sequence there and back again, at the matrix' size and as long as a run."""
+    packaged = demo_source()
+    images = [packaged[number].image for number in range(len(packaged))]
+    there_and_back = [*images, *images[-2:0:-1]]
+    for number in range(matrix.warm_up + matrix.frames):
+        image = there_and_back[number % len(there_and_back)]
+        yield cv2.resize(image, (matrix.columns, matrix.rows), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+
+
+def _packaged_boxes(size: tuple[int, int], objects: int) -> tuple[tuple[float, float, float, float], ...]:
+    """Boxes of the real objects of the packaged sequence."""
+    rows, columns = demo_source().geometry.size
+    down, across = size[0] / rows, size[1] / columns
+    boxes = [placed.prompt for placed in demo_prompts() if isinstance(placed.prompt, Box)]
+    return tuple((one.x0 * across, one.y0 * down, one.x1 * across, one.y1 * down) for one in boxes)
+
+
+def _row_of_boxes(size: tuple[int, int], objects: int) -> tuple[tuple[float, float, float, float], ...]:
+    """Boxes side by side over the middle of the frame: what is in them does not matter."""
+    (rows, columns), (low, high) = size, ROW
+    width = columns / objects
+    return tuple(((n + 0.1) * width, rows * low, (n + 0.9) * width, rows * high) for n in range(objects))
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+        "load_at_the_end": [round(one, 1) for one in os.getloadavg()],
+    }
+
+
+def _processor() -> str:
+    """Its name, as far as the system says it."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _or_best() -> str:
+    return "" if best_device() == "cpu" else f" or {best_device()}"
+
+
+def table_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """A line for each cell, for people."""
+    cells = figures["cells"]
+    return [_row(*pair) for pair in zip(cells, figures["beside"] or [None] * len(cells), strict=True)]
+
+
+def _row(one: dict[str, Any], beside: dict[str, Any] | None) -> dict[str, Any]:
+    wall = one["end_to_end"]["wall_ms"]
+    row = {
+        "model": f"{one['model']}@{one['side']}",
+        "objects": one["objects"],
+        "memory": one["memory"],
+        "device": f"{one['device']} {one['precision']}",
+        "mode": one["economy"],
+        "threads": _threads(one),
+        "frames/s": one["frames_per_second"],
+        "ms": f"{wall['mean']:.4g} ({wall['q25']:.4g}-{wall['q75']:.4g})",
+        "cpu ms": f"{one['end_to_end']['processor_ms']['mean']:.4g}",
+        "MB": round(one["peak_host_mb"]),
+        "of floor": one["floor"]["frame_over_floor"],
+    }
+    if one["peak_device_mb"] is not None:
+        row["GPU MB"] = round(one["peak_device_mb"])
+    if beside:
+        faster = beside["times_faster"]
+        row["x transformers"] = f"{faster['wall_ms']['median']:.2f} (cpu {faster['processor_ms']['median']:.2f})"
+        row["IoU"] = f"{beside['iou']['mean']:.4f}"
+    return row
+
+
+def _threads(one: dict[str, Any]) -> str:
+    """How many, whether another works ahead, and how they wait."""
+    wait = one["machine"]["wait"] or "default"
+    return f"{one['machine']['threads']}{' + ahead' if one['ahead'] else ''}, {wait}"

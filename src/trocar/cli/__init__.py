@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from trocar.cli.fields import LazyParser
+from trocar.threads import prepare_threads, use_threads
 
 VERBS: dict[str, tuple[str, str]] = {
     "segment": ("segment", "prompt objects of a video, volume, image or folder, and track them through it"),
+    "batch": ("batch", "segment the sources of a table, many at once, here or on a Ray cluster"),
     "demo": ("demo", "segment and track a real surgical sequence that comes with the package, and score it"),
     "convert": ("convert", "masks from one file format to another, refusing what would lose something"),
     "info": ("tables", "what a source is: frames, size, rate, spacing"),
@@ -38,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    prepare_threads()
     parser = argparse.ArgumentParser(prog="trocar", description="Prompt once, get the masklet everywhere.")
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=LazyParser)
@@ -62,6 +65,8 @@ def _guarded(options: argparse.Namespace) -> int:
     """Run the verb; every failure becomes one line and an exit code."""
     warnings.showwarning = lambda message, *rest, **more: print(f"trocar: note: {message}", file=sys.stderr)
     try:
+        if getattr(options, "threads", 0):
+            use_threads(options.threads)
         code: int = options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt as stop:

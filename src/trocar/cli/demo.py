@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from trocar.cli.fields import add_threads
 from trocar.cli.run import Output, Request, run
 from trocar.cli.tables import Rows, print_table
 
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     )
     parser.add_argument("--model", default="nano", help="see `trocar models` (nano)")
     parser.add_argument("--memory", default="recent", help="see `trocar policies` (recent)")
+    add_threads(parser)
     parser.add_argument("--json", action="store_true", help="print the scores and the run's record as JSON")
     parser.set_defaults(run=demo)
 

@@ -34,6 +34,11 @@ class LazyParser(argparse.ArgumentParser):
         return found, left
 
 
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """`--threads`, which `trocar.cli.main` sees to before the verb runs."""
+    parser.add_argument("--threads", type=int, default=0, help="of an operation on a CPU; 0: one a processor (0)")
+
+
 def add_fields(parser: argparse.ArgumentParser, settings: Any) -> None:
     """An option for each field of the settings, the help showing what it is now."""
     from trocar.settings import field_values

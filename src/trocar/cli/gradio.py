@@ -9,6 +9,8 @@ import tempfile
 import threading
 from pathlib import Path
 
+from trocar.cli.fields import add_threads
+
 
 def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.set_defaults(run=gradio)
@@ -16,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument("--model", default="nano", help="see `trocar models`, or a weights file (nano)")
     parser.add_argument("--memory", default="recent", metavar="NAME[:key=value,...]", help="see `trocar policies`")
     parser.add_argument("--device", help="cpu, cuda or mps (the fastest there is)")
+    add_threads(parser)
     parser.add_argument("--max-upload", type=int, default=16384, metavar="MIB", help="of one file (16384)")
 
 

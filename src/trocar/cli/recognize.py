@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trocar.cli.fields import add_threads
+
 
 def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument("video", help="a video, or a folder of its frames")
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument("--smooth", type=int, default=3, help="clips that probabilities are averaged over, odd (3)")
     parser.add_argument("--batch", type=int, default=8, help="clips that are computed at once (8)")
     parser.add_argument("--device", help="cpu, cuda or mps (the fastest there is)")
+    add_threads(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=recognize)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +31,6 @@ from trocar.cli.class_prompts import DEFAULT, class_prompter, found_objects
 from trocar.cli.volume import VolumeRequest, volume_run
 from trocar.formats import MaskOutput, write_run_record
 from trocar.frames import Frame, FrameSource
-from trocar.machine import peak_memory_mb
 from trocar.masks import FrameMasks, tidied
 from trocar.prompts import PlacedPrompt, prompts_to_json
 
@@ -41,13 +42,15 @@ if TYPE_CHECKING:
 
 STATE = "state"  # snapshots and the request of an unfinished run, inside the output folder
 REQUEST = "request.json"
+SNAPSHOTS = 1  # kept of each direction: a run is not corrected, it only goes on from the newest
 CLASSES = 3  # likeliest classes of an object that the record names
 
 
 @dataclass(frozen=True)
 class Request:
     """What a run is asked to do; a resumed run must ask for the same. `memory` is a spec of `load_memory`,
-    `opened` the keywords of `open_source`, `classes` what is looked for by the class model of that name or file."""
+    `economy` one of `said_economy`, `opened` the keywords of `open_source`, `classes` what is looked for by the class
+    model of that name or file."""
 
     source: str
     model: str = "nano"
@@ -64,6 +67,8 @@ class Request:
     class_model: str | None = None
     snapshot_every: int = 32
     seed: int = 0
+    precision: str = "fp32"
+    economy: str = "off"
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,17 @@ class Output:
 
 
 class TimedSource:
-    """A source that notes how long its frames take to decode."""
+    """A source that notes how long its frames take to decode, and how long of it the thread that tracks waits."""
 
     def __init__(self, source: FrameSource) -> None:
         self._source = source
         self.name, self.geometry, self.rate_hz = source.name, source.geometry, source.rate_hz
-        self.seconds = 0.0
+        self._tracking = threading.get_ident()
+        self.start()
+
+    def start(self) -> None:
+        """Count from here on."""
+        self.seconds = self.waited = 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)  # what else it says of itself: whether it is ordered, its frames' sizes
@@ -92,7 +102,9 @@ class TimedSource:
     def __getitem__(self, index: int) -> Frame:
         start = time.perf_counter()
         frame = self._source[index]
-        self.seconds += time.perf_counter() - start
+        taken = time.perf_counter() - start
+        self.seconds += taken
+        self.waited += taken if threading.get_ident() == self._tracking else 0.0
         return frame
 
 
@@ -106,7 +118,8 @@ class Clock:
         self._began = time.perf_counter()
         self._loop: float | None = None
         self._writing = 0.0
-        self._classes: dict[int, list[Mapping[str, float]]] = {}
+        self._classes: dict[int, dict[str, float]] = {}  # object -> class -> sum over its frames
+        self._seen: Counter[int] = Counter()
         self.frames = 0
 
     def write(self, writer: MaskOutput, masks: FrameMasks) -> None:
@@ -116,7 +129,10 @@ class Clock:
         self._writing += time.perf_counter() - start
         self.frames += 1
         for name, chances in masks.classes.items():
-            self._classes.setdefault(name, []).append(chances)
+            sums = self._classes.setdefault(name, {})
+            for one, chance in chances.items():
+                sums[one] = sums.get(one, 0.0) + chance
+            self._seen[name] += 1
 
     def classes(self, network: Network) -> dict[str, Any]:
         """Each object's likeliest classes by their mean probability over the frames, and what they were learned from;
@@ -128,8 +144,8 @@ class Clock:
         if semantic is None:
             return {}
         said = {}
-        for name, frames in sorted(self._classes.items()):
-            means = {one: sum(chances[one] for chances in frames) / len(frames) for one in frames[0]}
+        for name, sums in sorted(self._classes.items()):
+            means = {one: total / self._seen[name] for one, total in sums.items()}
             likeliest = sorted(means, key=lambda one: -means[one])[:CLASSES]
             said[str(name)] = {one: round(means[one], 4) for one in likeliest}
         return {"classes": said, "class_text": semantic.text, "class_temperature": semantic.temperature}
@@ -138,13 +154,16 @@ class Clock:
         """All frames are tracked and written; overlays, volumes and documents follow."""
         self._loop = time.perf_counter() - self._began
 
-    def figures(self, decoding: float) -> dict[str, Any]:
-        """The part of the run's record that clocks know; frames per second are end to end."""
+    def figures(self, source: TimedSource) -> dict[str, Any]:
+        """The part of the run's record that clocks know; frames per second are end to end.
+
+        What is decoded beside the tracking counts in both.
+        """
         total = time.perf_counter() - self._began
         loop = total if self._loop is None else self._loop
         seconds = {
-            "decode": decoding,
-            "track": loop - decoding - self._writing,
+            "decode": source.seconds,
+            "track": loop - source.waited - self._writing,
             "write": self._writing,
             "finish": total - loop,
         }
@@ -157,23 +176,25 @@ class Clock:
 
 
 def run(
-    request: Request, source: FrameSource, prompts: list[PlacedPrompt], output: Output, device: str | None = None
+    request: Request,
+    source: FrameSource,
+    prompts: list[PlacedPrompt],
+    output: Output,
+    device: str | None = None,
+    show: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Segment and track, write the output, and return the record that also goes to run.json.
+
+    `show` is told what is done, of how many frames and how many they are; None draws bars.
 
     Raises:
         ValueError: nothing was prompted, a prompt does not fit, or `resume` finds no unfinished run of this request.
         KeyboardInterrupt: after all finished frames are on disk.
     """
-    from trocar.load import load, load_memory, memory_settings
+    from trocar.load import load, load_memory
 
-    if not prompts and not request.classes and not (request.volume and request.volume.boxes):
-        raise ValueError("nothing is prompted: give --box, --point, --mask, --class or --prompts")
-    asked = {
-        "request": asdict(request) | {"memory": memory_settings(request.memory)},
-        "prompts": json.loads(prompts_to_json(prompts)),
-    }
-    network, memory = load(request.model, device), load_memory(request.memory)
+    asked = _asked(request, prompts)
+    network, memory = load(request.model, device, request.precision), load_memory(request.memory)
     timed = TimedSource(source)
     state = output.folder / STATE
     if output.resume:
@@ -182,32 +203,26 @@ def run(
     for placed in _first_masks(request, timed, prompts, device):
         session.add(placed.prompt, frame=placed.frame, object_id=placed.object_id)
     # From here on the request is known to be good; nothing was written before.
-    with progress_bars() as show:
-        writer = MaskOutput(output.folder, source, output.formats, output.resume, show)
+    with nullcontext(show) if show else progress_bars() as tell:
+        writer = MaskOutput(output.folder, source, output.formats, output.resume, tell)
         if not output.resume:
             shutil.rmtree(state, ignore_errors=True)
             write_run_record(state / REQUEST, asked)
-        timed.seconds = 0.0  # decoding for the prompts is not part of tracking
+        timed.start()  # decoding for the prompts is not part of tracking
         clock = Clock()
         record = asked | _circumstances(source, request.image_size or network.config.image_size)
         try:
-            frames, total, doing = _frames(session, request, output.resume, show)
+            frames, total, doing = _frames(session, request, output.resume, tell)
             with writer:
                 for masks in frames:
                     clock.write(writer, tidied(masks, request.fill_holes_px, request.remove_specks_px))
-                    show(doing, clock.frames, total)
+                    tell(doing, clock.frames, total)
                 clock.stop_loop()
         except KeyboardInterrupt:
             done = f"{len(writer.done)} finished frames are in {output.folder}; go on with --resume"
             raise KeyboardInterrupt(done) from None
         finally:
-            snapshots = session.disk_bytes / max(clock.frames, 1)
-            record |= clock.figures(timed.seconds) | clock.classes(network) | found_objects(session, request.classes)
-            record |= {
-                "peak_memory_mb": round(peak_memory_mb()),
-                "snapshot_bytes_per_frame": round(snapshots),
-                "replayed_frames_at_most": request.snapshot_every - 1,
-            }
+            record |= clock.figures(timed) | clock.classes(network) | _left_by(session, request)
             write_run_record(output.folder / "run.json", record)
     record["outputs"] = [str(path) for path in writer.paths]
     write_run_record(output.folder / "run.json", record)
@@ -216,21 +231,45 @@ def run(
     return record
 
 
+def _asked(request: Request, prompts: list[PlacedPrompt]) -> dict[str, Any]:
+    """What is kept of a request, with every knob's value in the place of names."""
+    from trocar.load import memory_settings
+    from trocar.track.economy import said_economy
+
+    if not prompts and not request.classes and not (request.volume and request.volume.boxes):
+        raise ValueError("nothing is prompted: give --box, --point, --mask, --class or --prompts")
+    resolved = {"memory": memory_settings(request.memory), "economy": asdict(said_economy(request.economy))}
+    return {"request": asdict(request) | resolved, "prompts": json.loads(prompts_to_json(prompts))}
+
+
+def _left_by(session: Session | VolumeRun, request: Request) -> dict[str, Any]:
+    """What was found, and what the run took of memory and disk."""
+    from trocar.machine import peak_memory_mb
+
+    return found_objects(session, request.classes) | {
+        "peak_memory_mb": round(peak_memory_mb()),
+        "snapshot_bytes": session.disk_bytes,
+        "replayed_frames_at_most": request.snapshot_every - 1,
+    }
+
+
 def _session(
     request: Request, network: Network, source: FrameSource, memory: MemoryPolicy, state: Path
 ) -> Session | VolumeRun:
     """Who takes the prompts and tracks: a session, or a run of its own for more of a volume than slices in a plane."""
+    from trocar.track.economy import said_economy
     from trocar.track.entries import StepSettings
     from trocar.track.session import Session, SessionOptions
 
-    settings = StepSettings(non_overlap=request.non_overlap, seed=request.seed)
+    economy = said_economy(request.economy)
+    settings = StepSettings(non_overlap=request.non_overlap, seed=request.seed, economy=economy)
     prompter = None
     if request.classes:
         prompter = class_prompter(network, request.classes, request.class_model or DEFAULT, request.image_size)
     if request.volume is not None:
         work = (settings, request.image_size, state)
         return volume_run(request.volume, request.opened["plane"], network, source, memory, work)
-    options = SessionOptions(settings, request.image_size, request.snapshot_every, state)
+    options = SessionOptions(settings, request.image_size, request.snapshot_every, state, SNAPSHOTS, ahead=True)
     return Session(network, source, memory, options, prompter=prompter)
 
 

@@ -55,11 +55,36 @@ def said_prompts(options: argparse.Namespace, source: FrameSource, plane: str) -
                 name, frame = parse_path_at(text)
                 placed.append(PlacedPrompt(MaskPrompt(_mask(name, frame, source, plane)), frame, object_id))
             case _:
-                path = Path(text)
-                if not path.is_file():
-                    raise FileNotFoundError(f"{path} does not exist: check the name of the prompts file")
-                placed += prompts_from_json(path.read_text(encoding="utf-8"))
+                placed += _prompts_of(Path(text))
     return placed
+
+
+def check_said(option: str, text: str, of_set: bool) -> None:
+    """What can be checked of a prompt before the source is opened; `of_set` is whether it names a picture of a set.
+
+    Raises:
+        FileNotFoundError, ValueError: a file or a value that makes no prompt.
+    """
+    if of_set and option != "--prompts":
+        text = text.rpartition("@")[0] or text
+    match option:
+        case "--box":
+            parse_box(text)
+        case "--point":
+            parse_point(text)
+        case "--mask":
+            path = _mask_file(parse_path_at(text)[0])[0]
+            if not path.exists():
+                raise FileNotFoundError(f"{path} does not exist: check the name of the mask")
+        case _:
+            _prompts_of(Path(text))
+
+
+def file_said(option: str, text: str) -> Path | None:
+    """The file that a prompt lies in, if it lies in one."""
+    if option == "--prompts":
+        return Path(text)
+    return _mask_file(text.rpartition("@")[0] or text)[0] if option == "--mask" else None
 
 
 class _Say(argparse.Action):
@@ -76,17 +101,32 @@ class _Say(argparse.Action):
         namespace.said = [*(namespace.said or []), said]
 
 
+def _prompts_of(path: Path) -> list[PlacedPrompt]:
+    """What a JSON file says."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: check the name of the prompts file")
+    try:
+        return prompts_from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _mask_file(name: str) -> tuple[Path, str | None]:
+    """The file of FILE[#ID], and what stands after #."""
+    file, hash_, number = name.rpartition("#")
+    return (Path(file), number) if hash_ else (Path(name), None)
+
+
 def _mask(name: str, frame: int, source: FrameSource, plane: str) -> NDArray[np.bool_]:
     """The mask in a picture, whose object is not 0, or an object of a mask file on a frame of the source."""
-    file, hash_, number = name.rpartition("#")
-    path = Path(file if hash_ else name)
+    path, number = _mask_file(name)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: check the name of the mask")
-    if not hash_ and path.suffix.lower() in PICTURES:
+    if number is None and path.suffix.lower() in PICTURES:
         return read_picture_mask(path)
-    if hash_ and not number.isdecimal():
+    if number is not None and not number.isdecimal():
         raise ValueError(f"--mask {name!r}: after # comes the id of an object, not {number!r}")
-    return _object_of(path, int(number) if hash_ else None, frame, source, plane)
+    return _object_of(path, None if number is None else int(number), frame, source, plane)
 
 
 def read_picture_mask(path: Path) -> NDArray[np.bool_]:

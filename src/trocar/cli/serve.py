@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from trocar.cli.fields import add_threads
+
 TOKEN_VARIABLE = "TROCAR_TOKEN"
 
 
@@ -26,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument("--model", default="nano", help="see `trocar models`, or a weights file (nano)")
     parser.add_argument("--memory", default="recent", metavar="NAME[:key=value,...]", help="see `trocar policies`")
     parser.add_argument("--device", help="cpu, cuda or mps (the fastest there is)")
+    add_threads(parser)
     parser.add_argument(
         "--class-model",
         default="auto",

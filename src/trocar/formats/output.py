@@ -11,6 +11,7 @@ from types import TracebackType
 from trocar.formats.mask_set import MaskSet, ObjectInfo, frame_name
 from trocar.formats.rle import MaskJournal
 from trocar.formats.table import FORMATS, check_fits
+from trocar.formats.whole_file import sweep
 from trocar.frames import FrameSource, geometry_of
 from trocar.masks import FrameMasks, joined
 
@@ -118,6 +119,8 @@ class MaskOutput:
 
     def _take_over(self, resume: bool) -> None:
         """Make the folder ready: an earlier run's files go (or are completed), files of others are refused."""
+        for folder in {self.folder, *(self.folder / FORMATS[name].output for name in self._formats)}:
+            sweep(folder)
         for name in self._formats:
             path = self.folder / FORMATS[name].output
             if name not in self._journal.formats and path.exists():
@@ -134,8 +137,10 @@ class MaskOutput:
                             file.unlink()
             self._journal.clear()
         self._journal.note_formats(self._formats)
-        for masks in self._journal:
-            self._write_frame(masks, only_missing=True)
+        one_file_each = [name for name in self._formats if FORMATS[name].write_frame is not None]
+        for frame in self._journal.frames:
+            if not all(self._files_of(name, frame) for name in one_file_each):
+                self._write_frame(self._journal[frame], only_missing=True)
 
     def _write_frame(self, masks: FrameMasks, only_missing: bool = False) -> None:
         for name in self._formats:

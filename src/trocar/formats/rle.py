@@ -24,6 +24,7 @@ from trocar.masks import FrameMasks
 from trocar.masks.rle import from_rle, to_rle
 
 KIND = "trocar-masks"
+ABSENT = -1  # the place of a frame that is not in the journal
 
 
 def encode_frame(masks: FrameMasks) -> dict[str, Any]:
@@ -66,7 +67,8 @@ class MaskJournal:
     """Masks on disk as they are made, in any order, one line a frame; the last line of a frame counts.
 
     Opening goes on with what is there, finished or not; `clear` begins anew. The file ends in .part until `finish`. A
-    line that a crash cut short is dropped when the journal is opened again.
+    line that a crash cut short is dropped when the journal is opened again. A finished one is the same however often
+    the run was cut off.
 
     Args:
         path: the finished journal's name.
@@ -82,7 +84,9 @@ class MaskJournal:
         """Names of the formats that have been written beside this journal."""
         self._part = path.with_name(path.name + ".part")
         self._head = _describe(source)
-        self._offsets: dict[int, int] = {}
+        # Where each frame's last line begins, -1 for none: all the memory that an hour of frames takes, from the start.
+        self._offsets = np.full(len(source), ABSENT, np.int64)
+        self._newest = ABSENT  # the last frame that was stored; the number of frames once they are not in order
         path.parent.mkdir(parents=True, exist_ok=True)
         self._end = self._recover(self._part if self._part.exists() else path)
         if path.exists() and not self._part.exists():
@@ -108,7 +112,7 @@ class MaskJournal:
                         self._check_head({})
                     break
                 if "frame" in record:
-                    self._offsets[record["frame"]] = end
+                    self._place(record["frame"], end)
                 self.formats.update(record.get("formats", ()))
                 end += len(line)
         return end
@@ -123,7 +127,7 @@ class MaskJournal:
             )
 
     def _put(self, record: dict[str, Any]) -> None:
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        line = _line(record)
         with naming_full_disk(self.path):
             self._file.write(line)
             self._file.flush()
@@ -131,7 +135,8 @@ class MaskJournal:
 
     def clear(self) -> None:
         """Forget everything stored."""
-        self._offsets.clear()
+        self._offsets[:] = ABSENT
+        self._newest = ABSENT
         self.formats.clear()
         self._file.truncate(0)
         self._end = 0
@@ -151,12 +156,16 @@ class MaskJournal:
         """
         start = self._end
         self._put(encode_frame(masks))
-        self._offsets[masks.frame] = start
+        self._place(masks.frame, start)
+
+    def _place(self, frame: int, offset: int) -> None:
+        self._offsets[frame] = offset
+        self._newest = frame if frame > self._newest else len(self._offsets)
 
     @property
     def frames(self) -> list[int]:
         """Numbers of the frames stored so far, ascending."""
-        return sorted(self._offsets)
+        return [int(frame) for frame in np.flatnonzero(self._offsets != ABSENT)]
 
     def __iter__(self) -> Iterator[FrameMasks]:
         """The stored frames in display order, read from disk one at a time."""
@@ -164,11 +173,11 @@ class MaskJournal:
             yield self[frame]
 
     def __contains__(self, frame: int) -> bool:
-        return frame in self._offsets
+        return 0 <= frame < len(self._offsets) and self._offsets[frame] != ABSENT
 
     def __getitem__(self, frame: int) -> FrameMasks:
         """What is stored of a frame."""
-        self._file.seek(self._offsets[frame])
+        self._file.seek(int(self._offsets[frame]))
         return decode_frame(json.loads(self._file.readline()))
 
     def close(self) -> None:
@@ -176,9 +185,24 @@ class MaskJournal:
         self._file.close()
 
     def finish(self) -> None:
-        """Close the file and give it its finished name."""
+        """Close the file and give it its finished name, with one line a frame, in order: however they were made."""
+        if self._newest < len(self._offsets):
+            self._file.close()
+            os.replace(self._part, self.path)
+            return
+        with whole_file(self.path) as temporary, temporary.open("wb") as file:
+            file.write(_line(self._head))
+            if self.formats:
+                file.write(_line({"formats": sorted(self.formats)}))
+            for frame in self.frames:
+                self._file.seek(int(self._offsets[frame]))
+                file.write(self._file.readline())
         self._file.close()
-        os.replace(self._part, self.path)
+        self._part.unlink()
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
 def _whole_line(line: bytes) -> dict[str, Any] | None:

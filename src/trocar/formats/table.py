@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from trocar.formats import images, label_png, nifti, object_png, video
+from trocar.formats import images, label_png, object_png, video
 from trocar.formats.intensity import WindowChoice
 from trocar.formats.label_volume import HIGHEST_ID, grid_of, write_metaimage, write_nrrd
 from trocar.formats.mask_set import MaskSet
@@ -133,15 +133,15 @@ FORMATS: dict[str, FormatInfo] = {
     ),
     "nifti": FormatInfo(
         "a NIfTI volume; masks as a label volume with the source's affine",
-        nifti.EXTENSIONS,
-        open=lambda path, options: nifti.NiftiSource(path, options.plane, options.window),
+        (".nii", ".nii.gz"),
+        open=lambda path, options: _later("nifti", "NiftiSource")(path, options.plane, options.window),
         takes=VOLUME_OPTIONS,
-        read_masks=nifti.read_nifti_masks,
+        read_masks=_later("nifti", "read_nifti_masks"),
         output="masks.nii.gz",
         holds=("geometry",),
         highest_id=HIGHEST_ID,
         fits=grid_of,
-        write_all=nifti.write_nifti,
+        write_all=_later("nifti", "write_nifti"),
     ),
     "dicom-seg": FormatInfo(
         "a DICOM segmentation (BINARY) that refers to the pictures of its series; overlaps are kept",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any
 
@@ -38,7 +39,7 @@ class VideoSource:
 
     Going forward decodes each frame once; any other order seeks to the keyframe before and checks every timestamp, so a
     frame is the same however it was reached. A frame in the file that cannot be decoded shows its predecessor, as a
-    player does, with a warning. Never more than a bounded number of frames is held.
+    player does, with a warning. Never more than a bounded number of frames is held. Threads that read take turns.
 
     Args:
         path: the file.
@@ -57,6 +58,7 @@ class VideoSource:
         self._decoder: Iterator[tuple[int, VideoFrame]] | None = None
         self._next = 0
         self._closed = False
+        self._turn = Lock()
         first = self._decode(0)
         stream = self._container.streams.video[0]
         self._time_base = float(stream.time_base or Fraction(1, 1))
@@ -73,11 +75,12 @@ class VideoSource:
     def __getitem__(self, index: int) -> Frame:
         if not 0 <= index < len(self):
             raise IndexError(f"frame {index} is outside {self.name}, which has frames 0 to {len(self) - 1}")
-        if self._closed:
-            raise ValueError(f"{self.name} has been closed: open it again")
         rows, columns = self._size
-        frame = self._decode(index)
-        picture: Any = self._reformatter.reformat(frame, columns, rows, "rgb24").to_ndarray()
+        with self._turn:
+            if self._closed:
+                raise ValueError(f"{self.name} has been closed: open it again")
+            frame = self._decode(index)
+            picture: Any = self._reformatter.reformat(frame, columns, rows, "rgb24").to_ndarray()
         time_s = float(self._index.pts[index] - self._index.pts[0]) * self._time_base
         return Frame(index, _upright(picture, self._matrix), time_s)
 
@@ -91,10 +94,11 @@ class VideoSource:
 
     def close(self) -> None:
         """Close the file; the source cannot be read afterwards."""
-        self._closed = True
-        self._decoder = None
-        self._cache.clear()
-        self._container.close()
+        with self._turn:
+            self._closed = True
+            self._decoder = None
+            self._cache.clear()
+            self._container.close()
 
     def _decode(self, index: int) -> VideoFrame:
         if index in self._cache:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,9 +21,6 @@ PLANES = {"axial": "SPL", "coronal": "PIL", "sagittal": "LIP"}
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """DICOM and ITK count patient coordinates to the left and back, NIfTI and we to the right and front."""
-
-orientations: Any = nib.orientations
-"""Untyped in nibabel: maps between voxel orders as (axis, flip) rows."""
 
 
 class Voxels(Protocol):
@@ -143,7 +139,7 @@ class VolumeSource:
         # Rows of the inverse map say where a frame-ordered index lies in the file.
         shift = np.eye(4)
         shift[:3, 3] = self._start
-        affine = grid.affine @ shift @ orientations.inv_ornt_aff(self._to_frames, shape)
+        affine = grid.affine @ shift @ _orientations().inv_ornt_aff(self._to_frames, shape)
         spacing = tuple(float(s) for s in np.linalg.norm(affine[:3, :3], axis=0))
         self._cropped_shape = shape
         self._order = [int(np.flatnonzero(self._to_frames[:, 0] == axis)[0]) for axis in range(3)]
@@ -186,8 +182,8 @@ class VolumeSource:
     def to_voxels(self, volume: NDArray[Any]) -> NDArray[Any]:
         """Bring a (slice, row, column) array back to the file's order and shape; what was cropped away is 0."""
         identity = np.array([[0, 1], [1, 1], [2, 1]], float)
-        back = orientations.ornt_transform(identity, self._to_frames)
-        part = np.asarray(orientations.apply_orientation(volume, back))
+        maps = _orientations()
+        part = np.asarray(maps.apply_orientation(volume, maps.ornt_transform(identity, self._to_frames)))
         if part.shape == self.voxels.shape:
             return part
         whole = np.zeros(self.voxels.shape, part.dtype)
@@ -260,6 +256,13 @@ def volume_masks(source: VolumeSource) -> Iterator[FrameMasks]:
         yield from_label_map(source.values(index).astype(np.int64), index, sorted(ids))
 
 
+def _orientations() -> Any:
+    """nibabel's maps between voxel orders as (axis, flip) rows; untyped, and slow to import for who has no volume."""
+    from nibabel import orientations as maps
+
+    return maps
+
+
 def _transform(grid: Grid, plane: str, name: str) -> NDArray[Any]:
     """The permutation and flips from the file's voxel order to (slice, row, column)."""
     if plane not in PLANES:
@@ -268,7 +271,8 @@ def _transform(grid: Grid, plane: str, name: str) -> NDArray[Any]:
     if not np.isfinite(grid.affine).all() or not (spacing > 0).all():
         sizes = " x ".join(f"{s:g}" for s in spacing)
         raise ValueError(f"{name} does not say where its voxels lie (spacing {sizes} mm): mend its header first")
-    orientation = orientations.io_orientation(grid.affine)
+    maps = _orientations()
+    orientation = maps.io_orientation(grid.affine)
     if np.isnan(orientation).any():
         raise ValueError(f"{name} does not say where its axes point (its affine is singular): mend its header first")
-    return np.asarray(orientations.ornt_transform(orientation, orientations.axcodes2ornt(PLANES[plane])))
+    return np.asarray(maps.ornt_transform(orientation, maps.axcodes2ornt(PLANES[plane])))

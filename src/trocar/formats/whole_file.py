@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+PART = ".part-"  # begins the names of files that are being written
 
 
 @contextmanager
@@ -29,16 +31,24 @@ def naming_full_disk(path: Path) -> Iterator[None]:
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, and move it to `path` when the block ends well; else nothing is left.
 
-    The temporary name keeps the ending of `path`, because libraries choose the format by it.
+    The temporary name keeps the ending of `path`, because libraries choose the format by it. It is another one each
+    time: where two processes write the same file, the later one counts, and it is whole. What a killed process leaves
+    is hidden and counts for nothing; `sweep` removes it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".part-{path.name}")
+    temporary = path.with_name(f"{PART}{secrets.token_hex(4)}-{path.name}")
     try:
         with naming_full_disk(path):
             yield temporary
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder that nobody else writes to now."""
+    for path in folder.glob(f"{PART}*"):
+        path.unlink(missing_ok=True)
 
 
 def write_run_record(path: str | Path, record: dict[str, Any]) -> None:

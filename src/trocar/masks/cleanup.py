@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from trocar.masks.frame_masks import FrameMasks
 
@@ -48,7 +48,7 @@ def split_components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
 
     MedSAM-2 takes truth masks of several pieces apart like this, each an object of its own (appendix C.1).
     """
-    pieces, count = ndimage.label(mask, np.ones((3,) * mask.ndim, np.bool_))
+    pieces, count = scipy.ndimage.label(mask, np.ones((3,) * mask.ndim, np.bool_))
     areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     return [pieces == number + 1 for number in np.argsort(-areas, kind="stable")]
 
@@ -104,7 +104,7 @@ class VolumeCleanup:
             part = _without_cavities(part)
         if self.smooth > 0:
             soft = part.astype(np.float32)
-            part = ndimage.gaussian_filter(soft, sigmas, output=soft, mode="nearest") > 0.5
+            part = scipy.ndimage.gaussian_filter(soft, sigmas, output=soft, mode="nearest") > 0.5
         mask[around] = part
 
 
@@ -113,7 +113,7 @@ class VolumeCleanup:
 
 def _largest(part: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The largest piece of a volume's mask."""
-    pieces, count = ndimage.label(part, np.ones((3,) * part.ndim, np.bool_))
+    pieces, count = scipy.ndimage.label(part, np.ones((3,) * part.ndim, np.bool_))
     sizes = np.zeros(count + 1, np.int64)
     for one in pieces:
         sizes += np.bincount(one.ravel(), minlength=count + 1)
@@ -123,7 +123,7 @@ def _largest(part: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _without_cavities(part: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A mask with what it encloses; the way out is along the faces of voxels to the border of the array."""
-    pieces, count = ndimage.label(~part)
+    pieces, count = scipy.ndimage.label(~part)
     outside = np.zeros(count + 1, np.bool_)
     for axis in range(part.ndim):
         for end in (0, -1):
@@ -137,7 +137,7 @@ def _without_cavities(part: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _surroundings(mask: NDArray[np.bool_], margins: list[int]) -> tuple[slice, ...] | None:
     """The box around what is in a mask, with a margin along each axis as far as there is room; None if it is empty."""
-    box = ndimage.find_objects(mask.view(np.uint8))
+    box = scipy.ndimage.find_objects(mask.view(np.uint8))
     if not box:
         return None
     return tuple(
@@ -148,5 +148,5 @@ def _surroundings(mask: NDArray[np.bool_], margins: list[int]) -> tuple[slice, .
 
 def _pieces(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Number of each pixel's connected piece, 0 outside the mask, and the area of each number."""
-    pieces, _ = ndimage.label(mask, _TOUCHING)
+    pieces, _ = scipy.ndimage.label(mask, _TOUCHING)
     return pieces, np.bincount(pieces.ravel())

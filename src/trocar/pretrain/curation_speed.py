@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from trocar.datasets.procedure_scenes import procedure_clip
+from trocar.formats.h264 import write_video
 from trocar.load import best_device
 from trocar.machine import peak_memory_mb
 from trocar.pretrain.clip_frames import frames_at
 from trocar.pretrain.cluster import Hierarchy, cluster
 from trocar.pretrain.embed import Embeddings
-from trocar.pretrain.rendered_corpus import write_video
 from trocar.pretrain.transcode import Transcoding, write_small_video
 
 SURGREC = 554_000

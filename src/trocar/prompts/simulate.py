@@ -8,8 +8,8 @@ from a generator or a seed that the caller gives.
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from trocar.prompts.box3d import Box3d
 from trocar.prompts.prompt import Box, Point
@@ -75,12 +75,12 @@ def center_click3d(
     """
     missed, excess = _errors(gt, pred)
     error = missed | excess
-    box = ndimage.find_objects(error.view(np.uint8))
+    box = scipy.ndimage.find_objects(error.view(np.uint8))
     if not box:
         return None
-    pieces, _ = ndimage.label(error[box[0]], np.ones((3, 3, 3), np.bool_))
+    pieces, _ = scipy.ndimage.label(error[box[0]], np.ones((3, 3, 3), np.bool_))
     largest = int(np.bincount(pieces.ravel())[1:].argmax()) + 1
-    inside = ndimage.find_objects(pieces, largest)[-1]
+    inside = scipy.ndimage.find_objects(pieces, largest)[-1]
     piece = pieces[inside] == largest
     deepest = _depths(piece, largest_roi)
     places = np.argwhere(deepest == deepest.max())
@@ -177,7 +177,7 @@ def _deepest(error: Mask) -> tuple[float, tuple[int, int]]:
         return 0.0, (0, 0)
     x0, y0, x1, y1 = _corners(error)
     # What lies beyond the error's own box is no error, so one ring around it stands for the rest.
-    depth = ndimage.distance_transform_edt(np.pad(error[y0 : y1 + 1, x0 : x1 + 1], 1))[1:-1, 1:-1]
+    depth = scipy.ndimage.distance_transform_edt(np.pad(error[y0 : y1 + 1, x0 : x1 + 1], 1))[1:-1, 1:-1]
     row, column = np.unravel_index(depth.argmax(), depth.shape)
     return float(depth[row, column]), (x0 + int(column), y0 + int(row))
 
@@ -191,7 +191,7 @@ def _depths(piece: Mask, largest_roi: int) -> NDArray[np.float64]:
         padded = np.pad(padded, [(0, length % 2) for length in padded.shape])
         slices, rows, columns = (length // 2 for length in padded.shape)
         padded = np.logical_or.reduce(padded.reshape(slices, 2, rows, 2, columns, 2), axis=(1, 3, 5))
-    depths: NDArray[np.float64] = ndimage.distance_transform_edt(padded)
+    depths: NDArray[np.float64] = scipy.ndimage.distance_transform_edt(padded)
     if halved:
         depths = depths.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
     own = tuple(slice(margin, margin + length) for margin, length in zip(margins, piece.shape, strict=True))
