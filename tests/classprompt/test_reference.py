@@ -84,8 +84,10 @@ def test_guidance_is_added_to_attention_and_normalised_again() -> None:
     plain = attention(q, k, k)
     far = torch.full((1, 5), -1e4)
     far[0, 2] = 0.0
-    assert torch.allclose(attention(q, k, k, far), attention(q, k[:, 2:3], k[:, 2:3]), atol=1e-5), "one place alone"
-    flat = attention(q, k, k, torch.zeros(1, 5))
+    assert torch.allclose(attention(q, k, k, places=far), attention(q, k[:, 2:3], k[:, 2:3]), atol=1e-5), (
+        "one place alone"
+    )
+    flat = attention(q, k, k, places=torch.zeros(1, 5))
     assert not torch.allclose(flat, plain), "a second softmax flattens what the first one found, as in the release"
 
 

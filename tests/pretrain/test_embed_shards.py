@@ -61,10 +61,9 @@ def settings(weights: Path) -> Embedding:
 
 
 def digests(corpus: Corpus) -> dict[str, str]:
-    """What every shard's bytes hash to."""
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((corpus.folder / FOLDER).iterdir())
-    }
+    """What every shard's bytes hash to; what a killed process left half-written is hidden."""
+    shards = sorted((corpus.folder / FOLDER).glob("[!.]*"))
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in shards}
 
 
 def test_vectors_have_length_one_and_are_those_of_the_clips_frames(corpus: Corpus, weights: Path) -> None:
@@ -92,7 +91,7 @@ def test_what_is_there_is_passed_over_and_what_is_missing_is_made_again(corpus: 
     before = digests(corpus)
     lost = corpus.folder / FOLDER / "shard-00001-of-00003.parquet"
     lost.unlink()
-    (lost.parent / f".part-{lost.name}").write_bytes(b"half a shard")  # what a killed process leaves
+    (lost.parent / f".part-0badcafe-{lost.name}").write_bytes(b"half a shard")  # what a killed process leaves
     with pytest.raises(FileNotFoundError, match=r"2 shards of 3: run `trocar curate embed"):
         read_embeddings(corpus)
     assert embed(corpus, settings(weights), (0, 1)) == 1
