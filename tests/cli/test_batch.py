@@ -282,6 +282,11 @@ def six(place: Path) -> Path:
     return make_manifest(place / "six.csv", [{"source": name, "prompts": BOX} for name in names])
 
 
+def _hear_ctrl_c() -> None:
+    """As in a terminal: what a shell starts in the background, these tests too maybe, is deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_run_that_was_stopped_goes_on(place: Path, six: Path, tmp_path: Path, number: signal.Signals) -> None:
@@ -290,7 +295,9 @@ def test_a_run_that_was_stopped_goes_on(place: Path, six: Path, tmp_path: Path, 
     whole, out = tmp_path / "whole", tmp_path / "out"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(command(six, whole, weights, "--jobs", "2"), env=environment(), check=True, **quiet)  # type: ignore[call-overload]
-    process = subprocess.Popen(command(six, out, weights, "--jobs", "2"), env=environment(), **quiet)  # type: ignore[call-overload]
+    process = subprocess.Popen(  # type: ignore[call-overload]
+        command(six, out, weights, "--jobs", "2"), env=environment(), preexec_fn=_hear_ctrl_c, **quiet
+    )
 
     def begun_the_third() -> bool:
         finished = [path for path in out.glob("*/item.json") if '"done"' in path.read_text()]
