@@ -61,9 +61,10 @@ def settings(weights: Path) -> Embedding:
 
 
 def digests(corpus: Corpus) -> dict[str, str]:
-    """What every shard's bytes hash to; what a killed process left half-written is hidden."""
-    shards = sorted((corpus.folder / FOLDER).glob("[!.]*"))
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in shards}
+    """What every shard's bytes hash to."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((corpus.folder / FOLDER).iterdir())
+    }
 
 
 def test_vectors_have_length_one_and_are_those_of_the_clips_frames(corpus: Corpus, weights: Path) -> None:

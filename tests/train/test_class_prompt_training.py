@@ -158,7 +158,7 @@ def test_online_and_cached_features_teach_the_same(recipe: ClassPromptRecipe, tm
     online.run()
     assert not (tmp_path / "other" / "features").exists()
     one, other = (torch.nn.utils.parameters_to_vector(trainer.parameters).detach() for trainer in (cached, online))
-    assert float((one - other).norm()) < 0.1 * float((one - start).norm())
+    assert float((one - other).norm()) < 0.05 * float((one - start).norm())
 
 
 def test_it_learns_what_colour_a_class_has(recipe: ClassPromptRecipe, tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder that nobody else writes to now."""
-    for path in folder.glob(f"{PART}*"):
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed processes left half-written, in a folder or of its file `name`, that nobody writes now."""
+    for path in folder.glob(f"{PART}*{name}"):
         path.unlink(missing_ok=True)
 
 

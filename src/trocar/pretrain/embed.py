@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trocar.formats.whole_file import sweep
 from trocar.load import best_device, load
 from trocar.model.clip_embedder import ClipEmbedder, Pooling
 from trocar.model.registry import MODELS
@@ -246,7 +247,8 @@ def embed_frames(read: ShardFrames, embedder: ClipEmbedder, batch: int) -> NDArr
 
 
 def write_shard(shard: Shard, vectors: NDArray[np.float32], errors: Sequence[str]) -> None:
-    """Write a shard's file, whole."""
+    """Write a shard's file, whole; what a killed process left of it goes."""
+    sweep(shard.path.parent, shard.path.name)
     pa = pyarrow()
     flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
     table = pa.table(
