@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trocar.model import NANO, Network, layers, tiny_random
+from trocar.model import NANO, Network, layers, memory_encoder, tiny_random
 from trocar.model.image_encoder import CELLS_AT_ONCE, ImageEncoder
-from trocar.model.layers import linear
+from trocar.model.layers import ChannelNorm, linear
 from trocar.model.prompt_encoder import PromptEncoder
 
 NONE, RELU, GELU = "none", "relu", "gelu"
@@ -45,6 +45,30 @@ def test_under_autocast_layers_still_compute_in_bfloat16() -> None:
     layer, x = nn.Linear(8, 8), torch.randn(3, 8)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert linear(layer, x).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("channels", [4, layers.NARROW, layers.NARROW + 1])
+def test_the_norm_of_a_cells_channels_is_what_pytorch_says(channels: int) -> None:
+    torch.manual_seed(0)
+    norm, x = ChannelNorm(channels), 3 + 5 * torch.randn(2, channels, 6, 7)
+    for weight in norm.parameters():
+        nn.init.normal_(weight)
+    before = x.clone()
+    with torch.no_grad():
+        expected = F.layer_norm(x.permute(0, 2, 3, 1), (channels,), norm.weight, norm.bias, 1e-6)
+        torch.testing.assert_close(norm(x), expected.permute(0, 3, 1, 2), atol=1e-5, rtol=1e-5)
+    assert torch.equal(x, before)
+
+
+@torch.no_grad()
+def test_the_rows_of_a_memory_are_fused_one_by_one_or_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    encoder = Network(tiny_random()).eval().memory_encoder
+    images, masks, present = torch.randn(1, 64, 4, 4), torch.rand(3, 1, 64, 64), torch.tensor([True, False, True])
+    together = encoder(images, masks, present)
+    monkeypatch.setattr(memory_encoder, "LARGE", 0)
+    torch.testing.assert_close(encoder(images, masks, present), together, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(encoder(images.expand(3, -1, -1, -1), masks, present), together, atol=1e-5, rtol=1e-5)
 
 
 # Windows kept between blocks, windows that need padding in every stage, whole maps; and more cells than go in at once.

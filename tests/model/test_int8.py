@@ -12,8 +12,10 @@ from torch import nn
 
 from trocar.frames import ArraySource
 from trocar.load import load
-from trocar.model import Network, tiny_random
-from trocar.model.int8 import Int8Linear, to_int8
+from trocar.model import MemoryTokens, Network, tiny_random
+from trocar.model.int8 import Int8Linear, int8_scores, rounded, to_int8
+from trocar.model.layers import linear
+from trocar.model.memory_attention import ROUNDED_FROM
 from trocar.model.precision import PRECISIONS, in_precision
 from trocar.prompts import Box
 from trocar.track.session import Session
@@ -42,6 +44,43 @@ def test_rounding_costs_a_percent() -> None:
         exact, rounded = layer(x), Int8Linear(layer)(x)
     assert rounded.shape == exact.shape
     assert 0 < (rounded - exact).norm() / exact.norm() < 0.02
+
+
+@torch.no_grad()
+def test_an_activation_may_be_part_of_the_layer() -> None:
+    torch.manual_seed(0)
+    layer, x = Int8Linear(nn.Linear(64, 8)), torch.randn(5, 64)
+    assert torch.equal(linear(layer, x, "relu"), layer(x).relu())
+
+
+def test_scores_are_close_whatever_the_lengths_of_the_vectors() -> None:
+    torch.manual_seed(0)
+    queries, keys = torch.randn(9, 256) * torch.logspace(-3, 3, 9)[:, None], torch.randn(33, 256)
+    keys[0], queries[0] = 0, 0
+    exact, found = queries @ keys.T, int8_scores(queries, *rounded(keys))
+    assert torch.equal(found[0], exact[0])
+    assert torch.equal(found[:, 0], exact[:, 0])
+    assert bool(((found - exact)[1:].norm(dim=1) / exact[1:].norm(dim=1) < 0.02).all())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("width", [128, ROUNDED_FROM])
+def test_what_an_object_remembers_does_not_depend_on_the_others(width: int) -> None:
+    """They are computed together, but each is rounded for itself."""
+    torch.manual_seed(0)
+    network = in_precision(Network(replace(tiny_random(), hidden_dim=width, memory_mlp_dim=256)).eval(), "int8")
+    maps = [torch.randn(network.config.memory_dim, 4, 4), 100 * torch.randn(network.config.memory_dim, 4, 4)]
+    zeros, vectors = torch.zeros(2, 1), torch.randn(2, 1, width)
+    memory = MemoryTokens(
+        [[network.project_memory(one)] for one in maps], zeros.long(), None, vectors, zeros, torch.ones(2, 1)
+    )
+    image, masks, present = torch.randn(1, width, 4, 4), torch.rand(2, 1, 64, 64), torch.tensor([True, False])
+    both, remembered = network.attend(image, memory), network.encode_memory(image, masks, present)
+    for number in range(2):
+        row = slice(number, number + 1)
+        torch.testing.assert_close(network.attend(image, memory.row(number)), both[row], atol=1e-4, rtol=1e-4)
+        own = network.encode_memory(image, masks[row], present[row])
+        torch.testing.assert_close(own, remembered[row], atol=1e-4, rtol=1e-4)
 
 
 def test_the_network_keeps_its_weights_and_their_names() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trocar.model import MemoryTokens, Network, tiny_random
+from trocar.model import MemoryTokens, Network, memory_attention, tiny_random
 from trocar.model.memory_attention import QUERIES_AT_ONCE, RotaryAttention
 from trocar.model.position import rotary_table, rotate, sine_map
 
@@ -68,20 +68,29 @@ def by_definition(network: Network, stride16: Tensor, maps: Tensor, memory: Memo
 
 
 @pytest.mark.parametrize("gain", [None, [[1.0, 0.7, 1.3], [0.0, 1.0, 2.0]]])
-@pytest.mark.parametrize("gradients", [True, False])
-def test_it_is_what_the_paper_says(network: Network, gain: list[list[float]] | None, gradients: bool) -> None:
-    """With gradients by the fused kernel, without them by blocks of queries."""
+@pytest.mark.parametrize("way", ["gradients", "together", "row by row"])
+def test_it_is_what_the_paper_says(
+    network: Network, gain: list[list[float]] | None, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With gradients by the fused kernel, without them by blocks of queries, of large rows one after the other."""
     assert SIDE * SIDE > QUERIES_AT_ONCE
+    if way == "row by row":
+        monkeypatch.setattr(memory_attention, "LARGE", 0)
     torch.manual_seed(2)
     stride16 = torch.randn(2, network.config.hidden_dim, SIDE, SIDE)
     maps = torch.randn(2, 3, network.config.memory_dim, SIDE, SIDE)
-    with torch.set_grad_enabled(gradients):
+    with torch.set_grad_enabled(way == "gradients"):
         memory = tokens(network, maps, None if gain is None else torch.tensor(gain))
         expected = by_definition(network, stride16, maps, memory)
         torch.testing.assert_close(network.attend(stride16, memory), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_one_image_is_enough_for_rows_that_share_it(network: Network) -> None:
+@pytest.mark.parametrize("large", [memory_attention.LARGE, 0], ids=["together", "row by row"])
+@torch.no_grad()
+def test_one_image_is_enough_for_rows_that_share_it(
+    network: Network, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_attention, "LARGE", large)
     stride16 = torch.randn(1, network.config.hidden_dim, SIDE, SIDE)
     memory = tokens(network, torch.randn(2, 3, network.config.memory_dim, SIDE, SIDE), None)
     shared, each = network.attend(stride16, memory), network.attend(stride16.expand(2, -1, -1, -1), memory)
@@ -162,3 +171,15 @@ def test_averaged_and_whole_memories_go_together(network: Network, gain: Tensor 
                 torch.testing.assert_close(both[row], alone[0], rtol=1e-4, atol=1e-5)
             found.append(both.detach())
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
+def test_no_weight_is_too_small_for_a_normal_number() -> None:
+    torch.manual_seed(0)
+    scores = 40 * torch.randn(16, 500)
+    exact = scores.double().softmax(dim=-1)
+    weights = memory_attention._normal_softmax(scores.clone())
+    plain = scores.softmax(dim=-1)
+    smallest = torch.finfo(torch.float32).tiny
+    assert bool(((plain > 0) & (plain < smallest)).any())  # which is what made attention slow
+    assert weights.min() > smallest
+    torch.testing.assert_close(weights.double(), exact, atol=1e-24, rtol=1e-6)

@@ -46,10 +46,6 @@ def memory_of(network: Network, rows: int, side: int, spatial: int = 3, pointers
     )
 
 
-def row_of(memory: MemoryTokens, row: int) -> MemoryTokens:
-    return MemoryTokens(*(value[row : row + 1] for value in vars(memory).values()))
-
-
 @pytest.mark.parametrize("side", [64, 96, 160, 256])
 def test_shapes_at_any_side_that_the_stride_allows(network: Network, side: int) -> None:
     dim, cells = network.config.hidden_dim, side // 16
@@ -116,7 +112,7 @@ def test_a_row_does_not_depend_on_its_neighbours(network: Network) -> None:
 
     together = run(rows, memory, slice(0, 4))
     for r in range(4):
-        alone = run(frames.rows(index[r : r + 1]), row_of(memory, r), slice(r, r + 1))
+        alone = run(frames.rows(index[r : r + 1]), memory.row(r), slice(r, r + 1))
         for one, all_rows in zip(alone, together, strict=True):
             torch.testing.assert_close(one[0], all_rows[r], rtol=1e-4, atol=1e-5)
 

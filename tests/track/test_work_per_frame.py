@@ -61,12 +61,14 @@ def encoding(network: Network) -> Work:
 def test_objects_share_the_encoder_and_the_first_look_of_a_frame_at_itself(
     network: Network, work: dict[int, Work], encoding: Work
 ) -> None:
-    """Self-attention of the first layer: four projections, scores and averages; then the queries for the memories."""
+    """Self-attention of the first layer: four projections, scores and averages; queries for the memories; and what the
+    new memories are made of beside masks.
+    """
     width = network.config.hidden_dim
     first_look = 4 * 2 * CELLS * width**2 + 2 * 2 * CELLS**2 * width
-    queries = 2 * CELLS * width**2
+    queries = remembered = 2 * CELLS * width**2
     own = work[2].operations - work[1].operations
-    assert work[1].operations - own == encoding.operations + first_look + queries
+    assert work[1].operations - own == encoding.operations + first_look + queries + remembered
     assert work[4].operations == work[1].operations + 3 * own
 
 

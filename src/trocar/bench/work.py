@@ -86,6 +86,8 @@ _FURTHER: dict[str, Callable[..., int]] = {
     "mkldnn._linear_pointwise": _linear,
     "onednn.qlinear_pointwise": _linear,
     "quantized.linear_dynamic": _linear,
+    "quantized.linear_relu_dynamic": _linear,
+    "aten._int_mm": _linear,
     "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
 }
 """Operators that PyTorch's own counter leaves out."""

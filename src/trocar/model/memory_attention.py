@@ -7,12 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trocar.model.config import NetworkConfig
-from trocar.model.layers import Attention, linear
+from trocar.model.int8 import Int8Linear, int8_scores, rounded
+from trocar.model.layers import LARGE, Attention, linear, undisturbed
 from trocar.model.position import log_block_cells, pairs, rotary_table, rotate, sine_code, sine_map
 from trocar.model.tensors import MemoryTokens, ProjectedMemory
 
 NEARNESS = 1.5  # at nano's width the score of the same cell is then about 3 above that of one 4 cells away
 QUERIES_AT_ONCE = 128  # on a CPU: few, so that their scores stay in its cache; many, so that keys are read seldom
+DEEPEST = 60.0  # below the largest score
+ROUNDED_FROM = 256  # channels of queries and keys
 QUERY_POSITION_WEIGHT = 0.1  # the release adds the query's sine map once, at the input, with this factor
 
 
@@ -40,10 +43,15 @@ class RotaryAttention(Attention):
         """
         q = rotate(linear(self.q_proj, x), table).expand(len(keys), -1, -1)
         if q.device.type == "cpu" and q.dtype == torch.float32 and not (self.training or torch.is_grad_enabled()):
-            mixed = linear(self.v_proj, _blockwise(q, keys, values, weights))
+            mixed = linear(self.v_proj, _blockwise(q, keys, values, weights, self._rounds))
         else:
             mixed = self._attend(q, keys, linear(self.v_proj, values), weights)
         return linear(self.out_proj, mixed)
+
+    @property
+    def _rounds(self) -> bool:
+        """Whether scores are computed in whole numbers, as projections are; it does not pay for short vectors."""
+        return isinstance(self.q_proj, Int8Linear) and self.q_proj.out_features >= ROUNDED_FROM
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, weights: Tensor | None = None) -> Tensor:
         drop = self.dropout if self.training else 0.0
@@ -51,7 +59,7 @@ class RotaryAttention(Attention):
         return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], mask, dropout_p=drop)[:, 0]
 
 
-def _blockwise(q: Tensor, k: Tensor, v: Tensor, weights: Tensor | None) -> Tensor:
+def _blockwise(q: Tensor, k: Tensor, v: Tensor, weights: Tensor | None, rounds: bool) -> Tensor:
     """Attention of (R, Q, c) queries to (R, T, c) keys and (R, T, d) values, a few queries at a time: (R, Q, d).
 
     The fused kernel wants values as wide as keys. An average of projected values is the projection of their average,
@@ -59,13 +67,27 @@ def _blockwise(q: Tensor, k: Tensor, v: Tensor, weights: Tensor | None) -> Tenso
     """
     rows = []
     for number, queries in enumerate(q * q.shape[-1] ** -0.5):
-        keys, values, blocks = k[number].T, v[number], queries.split(QUERIES_AT_ONCE)
-        if weights is None:
-            scores = (block @ keys for block in blocks)
+        keys, values, blocks = k[number], v[number], queries.split(QUERIES_AT_ONCE)
+        if rounds:
+            whole = rounded(keys)
+            scores = (int8_scores(block, *whole) for block in blocks)
+            if weights is not None:
+                scores = (score.add_(weights[number]) for score in scores)
+        elif weights is None:
+            scores = (block @ keys.T for block in blocks)
         else:
-            scores = (torch.addmm(weights[number], block, keys) for block in blocks)
-        rows.append(torch.cat([score.softmax(dim=-1) @ values for score in scores]))
+            scores = (torch.addmm(weights[number], block, keys.T) for block in blocks)
+        rows.append(torch.cat([_normal_softmax(score) @ values for score in scores]))
     return torch.stack(rows)
+
+
+def _normal_softmax(scores: Tensor) -> Tensor:
+    """Softmax over the last dimension, in place, without weights that are too small for normal numbers.
+
+    A trained network is sure of where it looks: a quarter of its weights may underflow, and a processor takes ten times
+    as long to multiply denormal numbers. In 32 bits nothing is lost, as e^-60 of a sum is less than its rounding.
+    """
+    return scores.clamp_(min=scores.amax(dim=-1, keepdim=True) - DEEPEST).softmax(dim=-1)
 
 
 class MemoryAttentionLayer(nn.Module):
@@ -81,9 +103,13 @@ class MemoryAttentionLayer(nn.Module):
         self.linear2 = nn.Linear(config.memory_mlp_dim, dim)
         self.dropout = nn.Dropout(drop)
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, table: Tensor, weights: Tensor | None) -> Tensor:
-        """(R or 1, h * w, D) -> (R, h * w, D); the others as in `RotaryAttention.over_memory`."""
-        x = x + self.dropout(self.self_attention.over_itself(self.norm1(x), table))
+    def over_itself(self, x: Tensor, table: Tensor) -> Tensor:
+        """The first third of a layer, which no memory takes part in, of (R or 1, h * w, D)."""
+        out: Tensor = x + self.dropout(self.self_attention.over_itself(self.norm1(x), table))
+        return out
+
+    def over_memory(self, x: Tensor, keys: Tensor, values: Tensor, table: Tensor, weights: Tensor | None) -> Tensor:
+        """The rest of it: (R or 1, h * w, D) -> (R, h * w, D); the others as in `RotaryAttention.over_memory`."""
         x = x + self.dropout(self.cross_attention.over_memory(self.norm2(x), keys, values, table, weights))
         hidden = self.dropout(linear(self.linear1, self.norm3(x), "relu"))
         return x + self.dropout(linear(self.linear2, hidden)) if self.training else linear(self.linear2, hidden, plus=x)
@@ -148,17 +174,29 @@ class MemoryAttention(nn.Module):
         x = stride16 + QUERY_POSITION_WEIGHT * sine_map(channels, height, width, stride16.device).to(stride16.dtype)
         x = x.flatten(2).transpose(1, 2)
         table = rotary_table(channels, height, width, stride16.device)
-        pointers, pointer_keys = self._pointer_tokens(memory, stride16.dtype)
-        parts = [[*(one.values for one in row), free] for row, free in zip(memory.spatial, pointers, strict=True)]
-        values = torch.cat([part for row in parts for part in row]).unflatten(0, (len(parts), -1))
-        codes = self._temporal_codes(memory).to(stride16.dtype)
-        weights = _token_weights(memory, pointers)
-        for number, layer in enumerate(self._layers):
-            project = layer.cross_attention.k_proj
-            keys = _layer_keys(memory, number, project(codes), project(pointer_keys))
-            x = layer(x, keys, values, table, weights)
+        x = self._layers[0].over_itself(x, table)
+        if undisturbed(x) and x[0].numel() >= LARGE:  # on a CPU row by row, so that less leaves its cache
+            rows = x.expand(len(memory.slot), -1, -1).split(1)
+            x = torch.cat([self._read(one, memory.row(number), table) for number, one in enumerate(rows)])
+        else:
+            x = self._read(x, memory, table)
         out: Tensor = torch.unflatten(self.norm(x).transpose(1, 2), 2, (height, width))
         return out
+
+    def _read(self, x: Tensor, memory: MemoryTokens, table: Tensor) -> Tensor:
+        """All layers but what the first begins with: (R or 1, h * w, D) -> (R, h * w, D)."""
+        pointers, pointer_keys = self._pointer_tokens(memory, x.dtype)
+        parts = [[*(one.values for one in row), free] for row, free in zip(memory.spatial, pointers, strict=True)]
+        values = torch.cat([part for row in parts for part in row]).unflatten(0, (len(parts), -1))
+        codes = self._temporal_codes(memory).to(x.dtype)
+        weights = _token_weights(memory, pointers)
+        for number, layer in enumerate(self._layers):
+            if number:
+                x = layer.over_itself(x, table)
+            project = layer.cross_attention.k_proj
+            keys = _layer_keys(memory, number, project(codes), project(pointer_keys))
+            x = layer.over_memory(x, keys, values, table, weights)
+        return x
 
     def _temporal_codes(self, memory: MemoryTokens) -> Tensor:
         """(R, N, memory_dim): what the time at which a spatial memory is read adds to each of its cells."""

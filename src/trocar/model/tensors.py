@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,6 +71,11 @@ class MemoryTokens:
     pointers: Tensor
     pointer_distance: Tensor
     pointer_gain: Tensor
+
+    def row(self, number: int) -> MemoryTokens:
+        """What one of them attends to."""
+        own: list[Any] = [None if one is None else one[number : number + 1] for one in vars(self).values()]
+        return MemoryTokens(*own)
 
 
 @dataclass(frozen=True, eq=False)

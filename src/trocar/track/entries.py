@@ -117,7 +117,9 @@ def encode_rows(
     ]
     shape = (-1, 1, 1, 1)
     mask = torch.where(torch.tensor(hard, device=large.device).view(shape), (large > 0).to(large), large.sigmoid())
-    raw = features.stride16[[one.task.image for one in survivors]]
+    raw = features.stride16
+    if len(raw) > 1:  # one image is given once, however many objects are in it
+        raw = raw[[one.task.image for one in survivors]]
     conditioned = [one.task.track.policy.spec.feature == "conditioned" for one in survivors]
     if any(conditioned):
         seen = torch.stack([one.fused for one in survivors])
