@@ -15,7 +15,7 @@ from trocar.datasets import vocalfolds
 from trocar.model import Network, tiny_random
 
 SMALL = PriceOptions(
-    choices=("off:encode_every=99,pool=2", "off:absent_every=9"),
+    choices=("off:encode_every=99,pool=2", "off:absent_every=9", "off/recent:window=1@fp32"),
     objects=2,
     sets=("vocal folds",),
 )
@@ -81,6 +81,7 @@ def test_faults_are_found_before_the_first_run(network: Network) -> None:
     for options, cause in (
         (replace(SMALL, choices=("off:pool=0",)), "pool"),
         (replace(SMALL, choices=("off/recant",)), "recent"),
+        (replace(SMALL, choices=("off@fp8",)), "precision"),
         (replace(SMALL, sets=("scenery",)), "scenes"),
     ):
         with pytest.raises(ValueError, match=cause):

@@ -1,8 +1,8 @@
 """What leaving work out costs: J&F with and without it, on the same clips in one run, beside the work that it spares.
 
 Every object is prompted once, with its tight box on the first frame on which it is large enough, tracked forward and
-scored on the frames after it, as in `trocar.promptable`. A choice is an economy, alone or with a memory policy, and is
-held against tracking in full with SAM 2's memory. Differences are paired by object.
+scored on the frames after it, as in `trocar.promptable`. A choice is an economy, alone or with a memory policy and a
+precision, and is held against tracking in full with SAM 2's memory. Differences are paired by object.
 
 Three sets, none of them held out: synthetic scenes from seeds that training never draws, vocal folds patient 2 sequence
 6 (hand-picked frames between which the camera jumps), and for choices that let absent objects rest a scene whose
@@ -11,6 +11,7 @@ object is away for long.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from trocar.machine import machine_record
 from trocar.memory import MemoryPolicy
 from trocar.metrics import SequenceScore
 from trocar.model.network import Network
+from trocar.model.precision import in_precision
 from trocar.promptable import first_frames, objects_scored
 from trocar.prompts import tight_box
 from trocar.track.economy import said_economy
@@ -51,7 +53,7 @@ class PriceOptions:
     """What is priced, and on what.
 
     Args:
-        choices: ECONOMY or ECONOMY/MEMORY each, as for `said_economy` and `load_memory`.
+        choices: ECONOMY[/MEMORY][@PRECISION] each, as for `said_economy`, `load_memory` and `load`.
         clips_per_kind: synthetic scenes of each kind.
         frames: of each of them.
         objects: tracked of each clip at most, those with the lowest ids.
@@ -70,7 +72,9 @@ class PriceOptions:
         "off:absent_after=2,absent_every=4",
         "off/recent:window=3",
         "off/recent:window=1",
+        "off@int8",
         "fast",
+        "fast@int8",
     )
     clips_per_kind: int = 2
     frames: int = 16
@@ -120,6 +124,7 @@ def measure_price(
         "machine": machine_record(network),
         "sets": {},
     }
+    networks = {OFF: network} | {choice: _network(network, choice) for choice in options.choices}
     for choice in options.choices:  # all faults before the first run
         _settings(choice)
         _memory(choice)
@@ -131,7 +136,7 @@ def measure_price(
         tried: dict[str, list[Tried]] = {choice: [] for choice in choices}
         for number, clip in enumerate(clips):
             for choice in choices:
-                tried[choice].append(_try(network, clip, choice, options.objects, counted=number == 0))
+                tried[choice].append(_try(networks[choice], clip, choice, options.objects, counted=number == 0))
             figures["sets"][name] = _compared(tried, clips)
             report(f"{name}: clip {number + 1} of {len(clips)}", figures)
     return figures
@@ -153,12 +158,24 @@ def _clips(name: str, options: PriceOptions) -> list[Clip]:
     return [read_clip(case) for case in folds.read(locate(folds.folder, options.data_folder), "tune")]
 
 
+def _parts(choice: str) -> tuple[str, str, str]:
+    """Economy, memory and precision, as they are said."""
+    others, _, precision = choice.partition("@")
+    economy, _, memory = others.partition("/")
+    return economy, memory or "recent", precision
+
+
+def _network(network: Network, choice: str) -> Network:
+    precision = _parts(choice)[2]
+    return in_precision(copy.deepcopy(network), precision) if precision else network
+
+
 def _memory(choice: str) -> MemoryPolicy:
-    return load_memory(choice.partition("/")[2] or "recent")
+    return load_memory(_parts(choice)[1])
 
 
 def _settings(choice: str) -> StepSettings:
-    return StepSettings(economy=said_economy(choice.partition("/")[0]))
+    return StepSettings(economy=said_economy(_parts(choice)[0]))
 
 
 def _try(network: Network, clip: Clip, choice: str, objects: int, counted: bool) -> Tried:

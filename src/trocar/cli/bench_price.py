@@ -13,7 +13,7 @@ from trocar.cli.tables import print_table
 def add_arguments(what: Commands) -> None:
     """Add `price` to `bench`."""
     run = what.add_parser("price", help="what leaving work out (--economy) costs in J&F, and how much work it spares")
-    run.add_argument("--choices", nargs="+", metavar="ECONOMY[/MEMORY]", help="(each knob alone, and fast)")
+    run.add_argument("--choices", nargs="+", metavar="ECONOMY[/MEMORY][@PRECISION]", help="(each knob alone, and fast)")
     run.add_argument("--sets", nargs="+", choices=("scenes", "vocal folds", "absence"), help="(all)")
     run.add_argument("--clips-per-kind", type=int, default=2, help="synthetic scenes of each kind (2)")
     run.add_argument("--frames", type=int, default=16, help="of each of them (16)")

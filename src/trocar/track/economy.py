@@ -96,7 +96,7 @@ class Economy:
 
 ECONOMIES: Mapping[str, Economy] = {
     "off": Economy(),
-    "fast": Economy(encode_every=2, trust=0.5, pool=2),
+    "fast": Economy(encode_every=2, trust=0.5, pool=3),
 }
 
 
