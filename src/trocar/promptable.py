@@ -2,9 +2,9 @@
 
 Every object-frame with at least `MIN_AREA_PX` true pixels counts once on images. Boxes are tight (corner pixels
 included, no jitter); clicks are SAM 2's simulated ones: the first farthest from the object's border, the later ones in
-the middle of the largest error. Tracking prompts each object with a box on the first frame where it is that large,
-runs forward, and is scored on the frames after it (SA-V's J and F, ends not skipped, a frame without the object scores
-1 if nothing is found).
+the middle of the largest error. Tracking prompts each object once, with its box or its mask, on the first frame where
+it is that large, runs forward, and is scored on the frames after it (SA-V's J and F, ends not skipped, a frame without
+the object scores 1 if nothing is found).
 """
 
 from __future__ import annotations
@@ -89,15 +89,27 @@ def _ask(session: Session, frame: int, name: int, prompt: Prompt) -> Mask:
     return session.add(prompt, frame=frame, object_id=name).masks[name]
 
 
-def score_tracking(network: Network, clips: Iterable[Clip], memory: Callable[[], MemoryPolicy]) -> SequenceScore:
-    """J and F of every object that is prompted once with a box, averaged over objects."""
+def score_tracking(
+    network: Network,
+    clips: Iterable[Clip],
+    memory: Callable[[], MemoryPolicy],
+    prompt: Callable[[Mask], Prompt] = tight_box,
+) -> SequenceScore:
+    """J and F of every object that is prompted once, averaged over objects.
+
+    Args:
+        network: what tracks.
+        clips: what it tracks in.
+        memory: makes the policy it tracks with, one for each clip.
+        prompt: makes the prompt of the object's true mask: `tight_box`, or `MaskPrompt` for the mask itself.
+    """
     scores: dict[str, SequenceScore] = {}
     for clip in clips:
         firsts = first_frames(clip)
         if firsts:
             session = Session(network, ArraySource(clip.images, clip.name), memory())
             for name, frame in firsts.items():
-                session.add(tight_box(clip.labels[frame] == name), frame=frame, object_id=name)
+                session.add(prompt(clip.labels[frame] == name), frame=frame, object_id=name)
             found = np.zeros((max(firsts) + 1, *clip.labels.shape), np.bool_)
             for masks in session.propagate():
                 for name, mask in masks.masks.items():

@@ -11,6 +11,7 @@ import torch
 from trocar.datasets.scenes import scene
 from trocar.model import Network, PromptTensors, tiny_random
 from trocar.model.motion import carried_masks, frame_views
+from trocar.model.network import ANSWER_SHARE
 from trocar.track.features import to_network_input
 
 SIDE = 128  # of the network input; views are half as wide, masks a quarter
@@ -97,7 +98,9 @@ def test_the_carried_mask_is_added_to_every_candidate() -> None:
         prompts = PromptTensors(*point, mask_logits=logits, carried=carried)
         return network.decode(fused, features.stride4, features.stride8, prompts, multimask=True).masks
 
-    assert torch.allclose(masks(True) - masks(False), logits.clamp(-10, 10).expand(-1, 3, -1, -1), atol=1e-5)
+    assert torch.allclose(
+        masks(True) - ANSWER_SHARE * masks(False), logits.clamp(-10, 10).expand(-1, 3, -1, -1), atol=1e-5
+    )
 
 
 def test_a_mask_can_only_be_carried_where_one_is_handed_on() -> None:

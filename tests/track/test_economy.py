@@ -204,6 +204,7 @@ def test_corrections_and_undo_are_exact(make: Maker) -> None:
     assert equal(again, {key: one for key, one in first.items() if key[0] >= 7})
 
 
+@torch.inference_mode()
 def test_a_click_on_a_carried_frame_refines_what_was_shown(make: Maker) -> None:
     """The mask that is corrected is the carried one: saying it again as it is changes nothing."""
     session = make(Economy(encode_every=5))

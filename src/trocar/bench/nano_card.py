@@ -20,10 +20,12 @@ from trocar.machine import machine_record
 from trocar.memory import MemoryPolicy
 from trocar.model.network import Network
 from trocar.promptable import score_images, score_tracking
+from trocar.prompts import MaskPrompt
 
 HELD_OUT_SEED = 900_000_000
 TUNE_SEED = 800_000_000
 Split = Literal["held_out", "tune"]
+COLUMNS = ("box", "1 click", "3 clicks", "J&F, box", "J&F, mask")
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,19 @@ def run_card(
         report(f"{name}: {len(counted)} clips, images")
         images = score_images(network, counted)
         report(f"{name}: tracking")
-        tracking = score_tracking(network, counted, memory)
-        rows = [_row("trocar", images.means(), tracking.j_and_f)]
+        from_box = score_tracking(network, counted, memory)
+        from_mask = score_tracking(network, counted, memory, MaskPrompt)
+        rows = [_row("trocar", images.means(), {"J&F, box": from_box.j_and_f, "J&F, mask": from_mask.j_and_f})]
         if options.baselines:
             report(f"{name}: baselines")
             for baseline, scores in score_image_baselines(counted).items():
-                rows.append(_row(baseline, scores.means(), None))
+                rows.append(_row(baseline, scores.means(), {}))
             for baseline, sequence in score_tracking_baselines(counted).items():
-                rows.append(_row(baseline, {}, sequence.j_and_f))
+                rows.append(_row(baseline, {}, {"J&F, mask": sequence.j_and_f}))
         results[name] = {
             "clips": len(counted),
             "object_frames": images.object_frames,
-            "tracked_objects": len(tracking.objects),
+            "tracked_objects": len(from_box.objects),
             "rows": rows,
         }
     return {
@@ -110,24 +113,20 @@ def _seed(split: Split) -> int:
     return HELD_OUT_SEED if split == "held_out" else TUNE_SEED
 
 
-def _row(method: str, ious: dict[str, float], j_and_f: float | None) -> dict[str, Any]:
-    return {
-        "method": method,
-        **{kind: round(ious[kind], 3) for kind in ("box", "1 click", "3 clicks") if kind in ious},
-        **({} if j_and_f is None else {"J&F": round(j_and_f, 3)}),
-    }
+def _row(method: str, ious: dict[str, float], tracked: dict[str, float]) -> dict[str, Any]:
+    figures = ious | tracked
+    return {"method": method, **{kind: round(figures[kind], 3) for kind in COLUMNS if kind in figures}}
 
 
 def card_table(figures: dict[str, Any]) -> str:
     """The figures as a Markdown table, as it stands in the model card."""
-    columns = ("box", "1 click", "3 clicks", "J&F")
     lines = [
-        "| data | method | IoU, box | IoU, 1 click | IoU, 3 clicks | J&F, box once |",
-        "|---|---|---|---|---|---|",
+        "| data | method | IoU, box | IoU, 1 click | IoU, 3 clicks | J&F, box once | J&F, true mask once |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, result in figures["results"].items():
         size = f"{name} ({result['object_frames']} object-frames, {result['tracked_objects']} tracked objects)"
         for row in result["rows"]:
-            cells = " | ".join(f"{row[column]:.3f}" if column in row else "" for column in columns)
+            cells = " | ".join(f"{row[column]:.3f}" if column in row else "" for column in COLUMNS)
             lines.append(f"| {size} | {row['method']} | {cells} |")
     return "\n".join(lines)

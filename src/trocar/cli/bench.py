@@ -54,7 +54,7 @@ def card(options: argparse.Namespace) -> int:
     """Every figure of nano's model card."""
     from rich.console import Console
 
-    from trocar.bench.nano_card import CardOptions, card_table, run_card
+    from trocar.bench.nano_card import COLUMNS, CardOptions, card_table, run_card
     from trocar.load import load, load_memory
 
     chosen = CardOptions(
@@ -72,6 +72,5 @@ def card(options: argparse.Namespace) -> int:
     else:
         for name, result in figures["results"].items():
             print(f"{name}: {result['object_frames']} object-frames, {result['tracked_objects']} tracked objects")
-            columns = ("method", "box", "1 click", "3 clicks", "J&F")
-            print_table([{column: row.get(column, "") for column in columns} for row in result["rows"]])
+            print_table([{column: row.get(column, "") for column in ("method", *COLUMNS)} for row in result["rows"]])
     return 0

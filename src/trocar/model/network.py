@@ -20,6 +20,7 @@ from trocar.model.prompt_encoder import PromptEncoder
 from trocar.model.semantic_head import SemanticHead
 from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors
 
+ANSWER_SHARE = 0.3  # of the decoder's answer where a carried mask joins it: its logits are large, however sure it is
 CARRIED_LIMIT = 10.0  # a carried mask joins the answer within +-10, as sure as a mask prompt is
 
 
@@ -139,11 +140,11 @@ class Network(nn.Module):
             masks = torch.where(stable[..., None, None], masks, best_mask)
             chosen_iou = torch.where(stable, chosen_iou, iou[:, 1:].take_along_dim(best, dim=1))
         if prompts.carried and prompts.mask_logits is not None:
-            masks = masks + prompts.mask_logits.clamp(-CARRIED_LIMIT, CARRIED_LIMIT)
+            masks = ANSWER_SHARE * masks + prompts.mask_logits.clamp(-CARRIED_LIMIT, CARRIED_LIMIT)
         return Decoded(masks, chosen_iou, score, self.pointer_head(tokens[:, own]))
 
     def encode_memory(self, stride16_raw: Tensor, mask: Tensor, present: Tensor) -> Tensor:
-        """A frame's spatial memory: (R, D, h, w), (R, 1, 16h, 16w) in 0..1, (R,) bool -> (R, memory_dim, h, w).
+        """A frame's spatial memory: (R or 1, D, h, w), (R, 1, 16h, 16w) in 0..1, (R,) bool -> (R, memory_dim, h, w).
 
         Rows whose object is not present get the learned absence vector, in networks that have one (2.1).
         """
