@@ -43,7 +43,7 @@ def test_the_record_says_every_knob(segment: Run, tmp_path: Path) -> None:
         "trust": 0.5,
         "absent_after": 1,
         "absent_every": 1,
-        "pool": 2,
+        "pool": 3,
         "whole": 1,
         "pool_prompted": False,
     }
