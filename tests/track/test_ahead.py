@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from trocar.frames import ArraySource, Frame
 from trocar.masks import FrameMasks
-from trocar.model import Network, tiny_random
+from trocar.model import ImageFeatures, Network, tiny_random
 from trocar.prompts import Box, Point
+from trocar.track.ahead import Ahead
 from trocar.track.economy import Economy
 from trocar.track.entries import StepSettings
+from trocar.track.features import Features
+from trocar.track.order import Pass
 from trocar.track.session import Session, SessionOptions
 
 FRAMES, BROKEN = 11, 7
@@ -114,6 +117,24 @@ def test_each_frame_is_read_once_and_at_most_one_too_many(network: Network) -> N
     # On frame 2 there is but a prompt, and it is answered already.
     assert made.source.frames_read == list(range(3, FRAMES))  # type: ignore[attr-defined]
     made.close()
+
+
+def test_a_frame_that_may_be_left_out_is_encoded_early_if_the_last_such_frame_was_needed(network: Network) -> None:
+    encoded: list[int] = []
+
+    class Noted(Features):
+        def __call__(self, frame: int) -> ImageFeatures:
+            encoded.append(frame)
+            return super().__call__(frame)
+
+    stretch = Pass("forward", 0, FRAMES - 1)
+    with Ahead(Noted(network, WatchedSource(), 64, views=True), stretch, lambda frame: frame % 2 == 0) as early:
+        for frame in range(9):
+            if frame % 2:
+                early.view(frame)
+            if frame % 2 == 0 or frame == 3:
+                early(frame)
+    assert encoded == [0, 2, 4, 3, 5, 6, 8]  # 3 was asked for late, 5 was ready and was not asked for, 7 was left out
 
 
 def test_what_is_found_between_frames_is_the_same_while_the_next_frame_is_under_way(network: Network) -> None:

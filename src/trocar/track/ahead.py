@@ -1,7 +1,8 @@
 """The next frame's features, made in a thread of their own while a frame is tracked.
 
 Reading, resizing and encoding a frame need nothing of what is tracked, so that on a machine with a core to spare the
-two go side by side. The results are the same. At most one frame is encoded in vain, when nobody asks for more.
+two go side by side. The results are the same. A frame is encoded in vain at the end, when nobody asks for more, and
+where an economy begins to leave frames out: one that may be left out is encoded early if the last such one was needed.
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ class Ahead:
         self._plan = plan
         self._inference, self._gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
         self._threads = torch.get_num_threads()
+        self._frame = stretch.start  # the one that is being tracked,
+        self._encoded = False  # and whether its features were asked for
+        self._needed = False  # whether those of the last frame were that was to be looked at alone
         self._made: dict[tuple[int, bool], Future[ImageFeatures | Tensor]] = {}
         self._worker = ThreadPoolExecutor(1, "trocar-ahead", self._begin)
 
@@ -98,6 +102,11 @@ class Ahead:
 
     def _get(self, frame: int, encoded: bool) -> ImageFeatures | Tensor:
         sign = self._stretch.sign
+        if frame != self._frame:
+            if self._plan(self._frame) is False:
+                self._needed = self._encoded
+            self._frame, self._encoded = frame, False
+        self._encoded |= encoded
         self._made = {key: made for key, made in self._made.items() if (key[0] - frame) * sign >= 0}
         wanted = self._submit(frame, encoded)
         following = frame + sign
@@ -105,6 +114,8 @@ class Ahead:
             planned = self._plan(following)
             if planned is not None:
                 self._submit(following, planned)
+                if self._needed:
+                    self._submit(following, True)
         return wanted.result()
 
     def _submit(self, frame: int, encoded: bool) -> Future[ImageFeatures | Tensor]:
