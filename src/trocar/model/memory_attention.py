@@ -84,8 +84,8 @@ def _blockwise(q: Tensor, k: Tensor, v: Tensor, weights: Tensor | None, rounds: 
 def _normal_softmax(scores: Tensor) -> Tensor:
     """Softmax over the last dimension, in place, without weights that are too small for normal numbers.
 
-    A trained network is sure of where it looks: a quarter of its weights may underflow, and a processor takes ten times
-    as long to multiply denormal numbers. In 32 bits nothing is lost, as e^-60 of a sum is less than its rounding.
+    A trained network is sure of where it looks, so that many of its weights underflow, and a processor is slow to
+    multiply denormal numbers. In 32 bits nothing is lost, as e^-60 of a sum is less than its rounding.
     """
     return scores.clamp_(min=scores.amax(dim=-1, keepdim=True) - DEEPEST).softmax(dim=-1)
 
