@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trocar.model import NANO, Network, layers, memory_encoder, tiny_random
+from trocar.model import NANO, Network, layers, rows, tiny_random
 from trocar.model.image_encoder import CELLS_AT_ONCE, ImageEncoder
 from trocar.model.layers import ChannelNorm, linear
 from trocar.model.prompt_encoder import PromptEncoder
@@ -66,7 +66,7 @@ def test_the_rows_of_a_memory_are_fused_one_by_one_or_together(monkeypatch: pyte
     encoder = Network(tiny_random()).eval().memory_encoder
     images, masks, present = torch.randn(1, 64, 4, 4), torch.rand(3, 1, 64, 64), torch.tensor([True, False, True])
     together = encoder(images, masks, present)
-    monkeypatch.setattr(memory_encoder, "LARGE", 0)
+    monkeypatch.setattr(rows, "LARGE", 0)
     torch.testing.assert_close(encoder(images, masks, present), together, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(encoder(images.expand(3, -1, -1, -1), masks, present), together, atol=1e-5, rtol=1e-5)
 

@@ -17,6 +17,7 @@ from trocar.model.int8 import Int8Linear, int8_scores, rounded, to_int8
 from trocar.model.layers import linear
 from trocar.model.memory_attention import ROUNDED_FROM
 from trocar.model.precision import PRECISIONS, in_precision
+from trocar.model.tensors import row_of
 from trocar.prompts import Box
 from trocar.track.session import Session
 
@@ -78,7 +79,7 @@ def test_what_an_object_remembers_does_not_depend_on_the_others(width: int) -> N
     both, remembered = network.attend(image, memory), network.encode_memory(image, masks, present)
     for number in range(2):
         row = slice(number, number + 1)
-        torch.testing.assert_close(network.attend(image, memory.row(number)), both[row], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(network.attend(image, row_of(memory, number)), both[row], atol=1e-4, rtol=1e-4)
         own = network.encode_memory(image, masks[row], present[row])
         torch.testing.assert_close(own, remembered[row], atol=1e-4, rtol=1e-4)
 

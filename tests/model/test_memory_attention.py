@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trocar.model import MemoryTokens, Network, memory_attention, tiny_random
-from trocar.model.memory_attention import QUERIES_AT_ONCE, RotaryAttention
+from trocar.model import MemoryTokens, Network, rows, tiny_random
+from trocar.model.memory_attention import QUERIES_AT_ONCE, RotaryAttention, _normal_softmax
 from trocar.model.position import rotary_table, rotate, sine_map
 
 SIDE = 12  # cells: more than one block of queries, and not a whole number of them
@@ -75,7 +75,7 @@ def test_it_is_what_the_paper_says(
     """With gradients by the fused kernel, without them by blocks of queries, of large rows one after the other."""
     assert SIDE * SIDE > QUERIES_AT_ONCE
     if way == "row by row":
-        monkeypatch.setattr(memory_attention, "LARGE", 0)
+        monkeypatch.setattr(rows, "LARGE", 0)
     torch.manual_seed(2)
     stride16 = torch.randn(2, network.config.hidden_dim, SIDE, SIDE)
     maps = torch.randn(2, 3, network.config.memory_dim, SIDE, SIDE)
@@ -85,12 +85,12 @@ def test_it_is_what_the_paper_says(
         torch.testing.assert_close(network.attend(stride16, memory), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("large", [memory_attention.LARGE, 0], ids=["together", "row by row"])
+@pytest.mark.parametrize("large", [rows.LARGE, 0], ids=["together", "row by row"])
 @torch.no_grad()
 def test_one_image_is_enough_for_rows_that_share_it(
     network: Network, large: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_attention, "LARGE", large)
+    monkeypatch.setattr(rows, "LARGE", large)
     stride16 = torch.randn(1, network.config.hidden_dim, SIDE, SIDE)
     memory = tokens(network, torch.randn(2, 3, network.config.memory_dim, SIDE, SIDE), None)
     shared, each = network.attend(stride16, memory), network.attend(stride16.expand(2, -1, -1, -1), memory)
@@ -177,7 +177,7 @@ def test_no_weight_is_too_small_for_a_normal_number() -> None:
     torch.manual_seed(0)
     scores = 40 * torch.randn(16, 500)
     exact = scores.double().softmax(dim=-1)
-    weights = memory_attention._normal_softmax(scores.clone())
+    weights = _normal_softmax(scores.clone())
     plain = scores.softmax(dim=-1)
     smallest = torch.finfo(torch.float32).tiny
     assert bool(((plain > 0) & (plain < smallest)).any())  # which is what made attention slow

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from trocar.model.config import NetworkConfig
 from trocar.model.int8 import Int8Linear, int8_scores, rounded
-from trocar.model.layers import LARGE, Attention, linear, undisturbed
+from trocar.model.layers import Attention, linear
 from trocar.model.position import log_block_cells, pairs, rotary_table, rotate, sine_code, sine_map
-from trocar.model.tensors import MemoryTokens, ProjectedMemory
+from trocar.model.rows import by_row, goes_by_row
+from trocar.model.tensors import MemoryTokens, ProjectedMemory, row_of
 
 NEARNESS = 1.5  # at nano's width the score of the same cell is then about 3 above that of one 4 cells away
 QUERIES_AT_ONCE = 128  # on a CPU: few, so that their scores stay in its cache; many, so that keys are read seldom
@@ -175,9 +176,10 @@ class MemoryAttention(nn.Module):
         x = x.flatten(2).transpose(1, 2)
         table = rotary_table(channels, height, width, stride16.device)
         x = self._layers[0].over_itself(x, table)
-        if undisturbed(x) and x[0].numel() >= LARGE:  # on a CPU row by row, so that less leaves its cache
-            rows = x.expand(len(memory.slot), -1, -1).split(1)
-            x = torch.cat([self._read(one, memory.row(number), table) for number, one in enumerate(rows)])
+        if goes_by_row(x):
+            rows = x.expand(len(memory.slot), -1, -1)
+            read = by_row(lambda row: self._read(rows[row : row + 1], row_of(memory, row), table), len(rows))
+            x = torch.cat(read)
         else:
             x = self._read(x, memory, table)
         out: Tensor = torch.unflatten(self.norm(x).transpose(1, 2), 2, (height, width))

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trocar.model.config import NetworkConfig
-from trocar.model.layers import LARGE, ChannelNorm, linear, undisturbed
+from trocar.model.layers import ChannelNorm, linear
+from trocar.model.rows import by_row, goes_by_row
 
 MASK_SCALE, MASK_BIAS = 20.0, -10.0  # the release maps probabilities 0..1 to -10..10 before the convolutions
 FUSER_BLOCKS = 2
@@ -54,18 +55,19 @@ class MemoryEncoder(nn.Module):
 
     def forward(self, stride16: Tensor, mask: Tensor, present: Tensor) -> Tensor:
         """(R or 1, D, h, w), (R, 1, 16h, 16w) in 0..1, (R,) bool -> (R, memory_dim, h, w)."""
-        x = mask.to(stride16.dtype) * MASK_SCALE + MASK_BIAS
-        for conv, norm in zip(self.mask_convs, self.mask_norms, strict=True):
-            x = F.gelu(norm(conv(x)))
-        fused = self._fuse(self.feature_projection(stride16) + self.mask_projection(x))
-        memory: Tensor = self.out_projection(fused)
+        features = self.feature_projection(stride16)
+        if goes_by_row(features):
+            rows = features.expand(len(mask), -1, -1, -1)
+            memory = torch.cat(by_row(lambda row: self._fuse(rows[row : row + 1], mask[row : row + 1]), len(rows)))
+        else:
+            memory = self._fuse(features, mask)
         if self.absent is not None:
             memory = memory + (~present).to(memory.dtype)[:, None, None, None] * self.absent[:, None, None]
         return memory
 
-    def _fuse(self, x: Tensor) -> Tensor:
-        """The blocks; on a CPU row by row, as memory attention does it."""
-        if undisturbed(x) and x[0].numel() >= LARGE:
-            return torch.cat([self.fuser(row) for row in x.split(1)])
-        fused: Tensor = self.fuser(x)
-        return fused
+    def _fuse(self, features: Tensor, mask: Tensor) -> Tensor:
+        x = mask.to(features.dtype) * MASK_SCALE + MASK_BIAS
+        for conv, norm in zip(self.mask_convs, self.mask_norms, strict=True):
+            x = F.gelu(norm(conv(x)))
+        memory: Tensor = self.out_projection(self.fuser(features + self.mask_projection(x)))
+        return memory

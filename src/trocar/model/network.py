@@ -17,8 +17,9 @@ from trocar.model.memory_attention import MemoryAttention
 from trocar.model.memory_encoder import MemoryEncoder
 from trocar.model.motion import frame_views
 from trocar.model.prompt_encoder import PromptEncoder
+from trocar.model.rows import by_row, goes_by_row
 from trocar.model.semantic_head import SemanticHead
-from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors
+from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors, joined, row_of
 
 ANSWER_SHARE = 0.3  # of the decoder's answer where a carried mask joins it: its logits are large, however sure it is
 CARRIED_LIMIT = 10.0  # a carried mask joins the answer within +-10, as sure as a mask prompt is
@@ -124,6 +125,24 @@ class Network(nn.Module):
             stability_fallback: without `multimask`, let an unstable mask (stability below 0.98) be replaced by the
                 best of the three candidates; the IoU follows, the pointer does not, as in the release.
         """
+        if not goes_by_row(fused):
+            return self._decode(fused, stride4, stride8, prompts, multimask, stability_fallback)
+
+        def one(row: int) -> Decoded:
+            image, fine, finer = (part[row : row + 1] for part in (fused, stride8, stride4))
+            return self._decode(image, finer, fine, row_of(prompts, row), multimask, stability_fallback)
+
+        return joined(by_row(one, len(fused)))
+
+    def _decode(
+        self,
+        fused: Tensor,
+        stride4: Tensor,
+        stride8: Tensor,
+        prompts: PromptTensors,
+        multimask: bool,
+        stability_fallback: bool,
+    ) -> Decoded:
         height, width = fused.shape[-2:]
         encoder, decoder = self.prompt_encoder, self.mask_decoder
         dense = fused + encoder.dense(prompts, height, width)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -72,11 +72,6 @@ class MemoryTokens:
     pointer_distance: Tensor
     pointer_gain: Tensor
 
-    def row(self, number: int) -> MemoryTokens:
-        """What one of them attends to."""
-        own: list[Any] = [None if one is None else one[number : number + 1] for one in vars(self).values()]
-        return MemoryTokens(*own)
-
 
 @dataclass(frozen=True, eq=False)
 class PromptEmbeddings:
@@ -138,3 +133,23 @@ class Decoded:
     iou: Tensor
     object_score: Tensor
     pointers: Tensor
+
+
+def joined(rows: Sequence[Decoded]) -> Decoded:
+    """The rows of several as those of one."""
+    fields = zip(*(vars(row).values() for row in rows), strict=True)
+    return Decoded(*(torch.cat(parts) for parts in fields))
+
+
+Given = TypeVar("Given", MemoryTokens, PromptTensors, PromptEmbeddings)
+
+
+def row_of(given: Given, row: int) -> Given:
+    """What one of the R rows is given."""
+    return type(given)(**{name: _row_of(value, row) for name, value in vars(given).items()})
+
+
+def _row_of(value: Any, row: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    return row_of(value, row) if isinstance(value, PromptEmbeddings) else value[row : row + 1]
