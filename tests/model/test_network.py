@@ -85,7 +85,7 @@ def whole_pass(network: Network, side: int = 64) -> Tensor:
     fused = network.attend(rows.stride16, memory)
     dense = network.downsample_mask((torch.rand(2, 1, side, side) > 0.5).float())
     again = network.decode(fused, rows.stride4, rows.stride8, replace(no_prompt(2), mask_logits=dense), multimask=False)
-    outputs = [value for decoded in (start, again) for value in vars(decoded).values()]
+    outputs = [value for decoded in (start, again) for value in vars(decoded).values() if value is not None]
     return torch.stack([value.float().sum() for value in outputs]).sum()
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trocar.model import Network, no_prompt, rows, tiny_random
 from trocar.model.rows import by_row, goes_by_row
-from trocar.model.tensors import PromptEmbeddings, embedded_prompt, joined, row_of
+from trocar.model.tensors import CarriedMasks, PromptEmbeddings, embedded_prompt, joined, row_of
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def test_masks_are_the_same_however_many_threads_share_the_rows(mask: bool, monk
         decoded = network.decode(fused, frame.stride4, frame.stride8, prompts, True, stability_fallback=True)
         present = torch.tensor([True, False, True])
         return [
-            *vars(decoded).values(),
+            *(value for value in vars(decoded).values() if value is not None),
             network.encode_memory(frame.stride16[:1], decoded.masks[:, :1].sigmoid(), present),
         ]
 
@@ -97,8 +97,10 @@ def test_masks_are_the_same_however_many_threads_share_the_rows(mask: bool, monk
 
 def test_a_row_of_prompts_is_what_one_object_is_given() -> None:
     given = embedded_prompt(PromptEmbeddings(torch.arange(6.0).view(3, 1, 2), torch.arange(3.0).view(3, 1, 1, 1)))
-    own = row_of(replace(given, carried=True), 1)
-    assert own.carried
+    maps = torch.arange(3.0).view(3, 1, 1, 1)
+    own = row_of(replace(given, carried=CarriedMasks(maps, maps + 1)), 1)
+    assert own.carried is not None
+    assert (own.carried.logits.item(), own.carried.trust.item()) == (1, 2)
     assert own.embedded is not None
     assert own.embedded.sparse.tolist() == [[[2.0, 3.0]]]
     assert own.embedded.dense.flatten().tolist() == [1.0]
@@ -111,6 +113,7 @@ def test_rows_that_were_decoded_apart_come_together_in_order() -> None:
     network = Network(tiny_random()).eval()
     frame = network.encode_image(torch.randn(2, 3, 64, 64))
     both = network.decode(frame.stride16, frame.stride4, frame.stride8, no_prompt(2), True)
-    apart = [type(both)(*(value[row : row + 1] for value in vars(both).values())) for row in range(2)]
-    for one, other in zip(vars(joined(apart)).values(), vars(both).values(), strict=True):
-        assert torch.equal(one, other)
+    fine = replace(both, fine=torch.randn(2, 3, 64, 64))
+    assert joined([row_of(both, row) for row in range(2)]).fine is None
+    for name, value in vars(joined([row_of(fine, row) for row in range(2)])).items():
+        assert torch.equal(value, getattr(fine, name))

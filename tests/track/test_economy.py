@@ -205,8 +205,8 @@ def test_corrections_and_undo_are_exact(make: Maker) -> None:
 
 
 @torch.inference_mode()
-def test_a_click_on_a_carried_frame_refines_what_was_shown(make: Maker) -> None:
-    """The mask that is corrected is the carried one: saying it again as it is changes nothing."""
+def test_a_click_on_a_carried_frame_refines_what_was_shown(make: Maker, network: CountingNetwork) -> None:
+    """The mask that is corrected is the carried one, in the cells in which masks are said again."""
     session = make(Economy(encode_every=5))
     shown = every(session.propagate())[7, 1]
     _, memory = session._tracked(session.tracks[1], 7)
@@ -214,7 +214,8 @@ def test_a_click_on_a_carried_frame_refines_what_was_shown(make: Maker) -> None:
     logits, _ = session._tracked(session.tracks[1], 7)
     assert logits is not None
     large = session._input.to_frame(logits[None].float(), (SIDE, SIDE))[0] > 0
-    assert np.array_equal(large.numpy(), shown)
+    fine = network.config.mask_carried  # what is shown then has more detail
+    assert (large.numpy() == shown).mean() > 0.9 if fine else np.array_equal(large.numpy(), shown)
 
 
 def test_objects_leave_one_another_alone(make: Maker) -> None:

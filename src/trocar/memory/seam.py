@@ -65,7 +65,8 @@ class MemoryEntry:
         tags: the policy's own remarks, from its Choice.
         class_logits: (K,) what the network's semantic head makes of the object; None where it has no such head, or
             nothing was remembered yet.
-        view: (S/2, S/2) uint8, the frame as a small grey picture; None for networks that do not ask for it.
+        view: (S, S) uint8, the frame as a grey picture; None for networks that do not ask for it.
+        fine: (S, S) logits of the same mask where more is known of it than `logits` can hold.
     """
 
     id: EntryId
@@ -83,6 +84,12 @@ class MemoryEntry:
     tags: Mapping[str, float] = field(default_factory=dict)
     class_logits: Tensor | None = None
     view: Tensor | None = None
+    fine: Tensor | None = None
+
+    @property
+    def finest(self) -> Tensor:
+        """The mask as well as it is known: (S, S) or (s, s) logits."""
+        return self.logits if self.fine is None else self.fine
 
 
 @dataclass(frozen=True, eq=False)

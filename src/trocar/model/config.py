@@ -60,8 +60,8 @@ class NetworkConfig:
             small network trained from little data learns to obey prompts much sooner with it.
         mask_prior: whether a tracked frame also gets the mask of the newest memory it reads, as a mask prompt. Not in
             SAM 2; for the same reason.
-        mask_carried: whether that mask is first carried along the motion between the two frames (`model/motion.py`),
-            and is added to the answer. Not in SAM 2.
+        mask_carried: whether that mask, and the prompt's, are first carried along the motion between the frames
+            (`model/motion.py`), and join the answer. Not in SAM 2.
         semantic: the head for the objects' classes (SAM2S); None for none.
     """
 

@@ -6,7 +6,10 @@ knows no video, no object and no policy. Nothing here detaches or enters inferen
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trocar.model.config import STRIDE, NetworkConfig
@@ -19,9 +22,18 @@ from trocar.model.motion import frame_views
 from trocar.model.prompt_encoder import PromptEncoder
 from trocar.model.rows import by_row, goes_by_row
 from trocar.model.semantic_head import SemanticHead
-from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors, joined, row_of
+from trocar.model.tensors import (
+    CarriedMasks,
+    Decoded,
+    ImageFeatures,
+    MemoryTokens,
+    ProjectedMemory,
+    PromptTensors,
+    joined,
+    row_of,
+)
 
-ANSWER_SHARE = 0.3  # of the decoder's answer where a carried mask joins it: its logits are large, however sure it is
+ANSWER_SHARE = 0.1  # of the decoder's answer where the motion is trusted: its logits are large, however sure it is
 CARRIED_LIMIT = 10.0  # a carried mask joins the answer within +-10, as sure as a mask prompt is
 
 
@@ -158,9 +170,8 @@ class Network(nn.Module):
             best_mask = others.take_along_dim(best[..., None, None], dim=1)
             masks = torch.where(stable[..., None, None], masks, best_mask)
             chosen_iou = torch.where(stable, chosen_iou, iou[:, 1:].take_along_dim(best, dim=1))
-        if prompts.carried and prompts.mask_logits is not None:
-            masks = ANSWER_SHARE * masks + prompts.mask_logits.clamp(-CARRIED_LIMIT, CARRIED_LIMIT)
-        return Decoded(masks, chosen_iou, score, self.pointer_head(tokens[:, own]))
+        decoded = Decoded(masks, chosen_iou, score, self.pointer_head(tokens[:, own]))
+        return decoded if prompts.carried is None else _joined_by(decoded, prompts.carried)
 
     def encode_memory(self, stride16_raw: Tensor, mask: Tensor, present: Tensor) -> Tensor:
         """A frame's spatial memory: (R or 1, D, h, w), (R, 1, 16h, 16w) in 0..1, (R,) bool -> (R, memory_dim, h, w).
@@ -174,6 +185,15 @@ class Network(nn.Module):
         """(R, 1, S, S) of 0 and 1 -> (R, 1, S/4, S/4), the dense prompt that makes a mask prompt's pointer."""
         out: Tensor = self.mask_downsample(mask.to(self.absent_pointer.dtype))
         return out
+
+
+def _joined_by(decoded: Decoded, carried: CarriedMasks) -> Decoded:
+    """Answers that count the less the more the motion is trusted which masks were carried along."""
+    share = ANSWER_SHARE + (1 - ANSWER_SHARE) * (1 - carried.trust).square()
+    answer = F.interpolate(decoded.masks, size=share.shape[-2:], mode="bilinear", align_corners=False)
+    fine = share * answer + carried.logits.clamp(-CARRIED_LIMIT, CARRIED_LIMIT)
+    masks = F.interpolate(fine, size=decoded.masks.shape[-2:], mode="area")
+    return replace(decoded, masks=masks.to(decoded.masks), fine=fine)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -18,7 +18,7 @@ class ImageFeatures:
         stride4: (F, D/8, S/4, S/4), for the mask decoder.
         stride8: (F, D/4, S/8, S/8), for the mask decoder.
         stride16: (F, D, S/16, S/16), raw: nothing from memory is in it.
-        view: (F, S/2, S/2) uint8 pictures on the CPU, for networks that carry masks along with the motion.
+        view: (F, S, S) uint8 pictures on the CPU, for networks that carry masks along with the motion.
     """
 
     stride4: Tensor
@@ -87,6 +87,19 @@ class PromptEmbeddings:
 
 
 @dataclass(frozen=True, eq=False)
+class CarriedMasks:
+    """Masks of R rows carried here from other frames, in pixels of the input; they join the answer.
+
+    Args:
+        logits: (R, 1, S, S), the nearer to 0 the less they are trusted.
+        trust: (R, 1, S, S), 0 to 1.
+    """
+
+    logits: Tensor
+    trust: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class PromptTensors:
     """Prompts of R rows, in pixels (x, y) of the S x S input.
 
@@ -94,14 +107,14 @@ class PromptTensors:
         points: (R, K, 2).
         labels: (R, K) int: 1 positive, 0 negative, 2 and 3 a box's corners, -1 not a point.
         mask_logits: (R, 1, S/4, S/4) dense prompt, or None for the learned embedding of "no mask".
-        carried: whether those are masks carried here from other frames, which join the answer.
+        carried: what else is known of the masks, from other frames.
         embedded: takes the place of all the others, which are then not read.
     """
 
     points: Tensor
     labels: Tensor
     mask_logits: Tensor | None = None
-    carried: bool = False
+    carried: CarriedMasks | None = None
     embedded: PromptEmbeddings | None = None
 
 
@@ -127,29 +140,33 @@ class Decoded:
         iou: (R, M) predicted IoU, 0 to 1.
         object_score: (R,) logit, above 0 when the object is there; one for all candidates of a row.
         pointers: (R, M, D) object pointer of each candidate; absence is not applied to it.
+        fine: (R, M, S, S) logits of the same masks where more is known of them than `masks` can hold.
     """
 
     masks: Tensor
     iou: Tensor
     object_score: Tensor
     pointers: Tensor
+    fine: Tensor | None = None
 
 
 def joined(rows: Sequence[Decoded]) -> Decoded:
     """The rows of several as those of one."""
-    fields = zip(*(vars(row).values() for row in rows), strict=True)
-    return Decoded(*(torch.cat(parts) for parts in fields))
+    parts: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in vars(rows[0])}
+    whole: dict[str, Any] = {name: None if own[0] is None else torch.cat(own) for name, own in parts.items()}
+    return Decoded(**whole)
 
 
-Given = TypeVar("Given", MemoryTokens, PromptTensors, PromptEmbeddings)
+Rows = TypeVar("Rows", MemoryTokens, PromptTensors, PromptEmbeddings, CarriedMasks, Decoded)
 
 
-def row_of(given: Given, row: int) -> Given:
-    """What one of the R rows is given."""
-    return type(given)(**{name: _row_of(value, row) for name, value in vars(given).items()})
+def row_of(rows: Rows, number: int) -> Rows:
+    """One of the R rows that these are of."""
+    return type(rows)(**{name: _row_of(value, number) for name, value in vars(rows).items()})
 
 
-def _row_of(value: Any, row: int) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
-    return row_of(value, row) if isinstance(value, PromptEmbeddings) else value[row : row + 1]
+def _row_of(value: Any, number: int) -> Any:
+    if value is None:
+        return None
+    nested = isinstance(value, PromptEmbeddings | CarriedMasks)
+    return row_of(value, number) if nested else value[number : number + 1]

@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trocar.memory.seam import Choice, MemoryEntry, Record, Visit
-from trocar.model.motion import moved_masks
+from trocar.model.motion import Search, moved_masks
 from trocar.model.tensors import ImageFeatures
 from trocar.track.economy import Economy
 from trocar.track.entries import extents
 from trocar.track.track import Latest, Track
 
+FROM_LAST = Search(stride=2, window=9, tolerated=0, scale=12)
 NEAR = 2  # cells of a mask on either side of its border, on which it is judged whether the motion can be trusted
 
 
@@ -38,7 +39,7 @@ def carried(track: Track, visit: Visit, view: Callable[[int], Tensor], economy: 
     shown = [entry for entry in latest.entries if entry.area]
     if not shown:  # absent, or nowhere to be seen
         return None if economy.absent_on_grid(visit, latest.seen) else _records(visit, latest.entries)
-    if economy.on_grid(visit.frame) or any(entry.view is None for entry in shown):
+    if economy.on_grid(visit.frame) or economy.trust >= 1 or any(entry.view is None for entry in shown):
         return None
     moved = _moved(shown, view(visit.frame), economy.trust)
     if moved is None:
@@ -49,16 +50,19 @@ def carried(track: Track, visit: Visit, view: Callable[[int], Tensor], economy: 
 
 def _moved(entries: Sequence[MemoryEntry], now: Tensor, trust: float) -> list[MemoryEntry] | None:
     """Entries with their masks where their pixels went; None where that is not to be trusted."""
-    logits = torch.stack([entry.logits for entry in entries])[:, None]
+    fine = all(entry.fine is not None for entry in entries)
+    logits = torch.stack([entry.finest if fine else entry.logits for entry in entries])[:, None]
     then = [entry.view for entry in entries if entry.view is not None]
-    moved, sure = moved_masks(logits, then, [now] * len(entries))
+    moved, sure = moved_masks(logits, then, [now] * len(entries), FROM_LAST)
+    size = entries[0].logits.shape
+    low, sure_low = (F.interpolate(one, size=size, mode="area") for one in (moved, sure))
     found = []
-    for entry, mask, sureness, (area, box) in zip(entries, moved, sure, extents(moved[:, 0]), strict=True):
-        trusted = float(_around_outline(sureness, mask > 0).mean()) if area else 0.0
+    for number, (entry, (area, box)) in enumerate(zip(entries, extents(low[:, 0]), strict=True)):
+        trusted = float(_around_outline(sure_low[number], low[number] > 0).mean()) if area else 0.0
         if trusted < trust:
             return None
-        logits_here = mask[0].to(entry.logits.dtype)
-        found.append(replace(entry, logits=logits_here, iou=entry.iou * trusted, area=area, box=box))
+        here = replace(entry, logits=low[number, 0].to(entry.logits.dtype), iou=entry.iou * trusted, area=area, box=box)
+        found.append(replace(here, fine=moved[number, 0].half() if fine else None))
     return found
 
 

@@ -180,9 +180,18 @@ def make_entries(
                 tags=choice.tags,
                 class_logits=one.class_logits,
                 view=None if features.view is None else features.view[one.task.image],
+                fine=_fine(one),
             )
         )
     return entries
+
+
+def _fine(one: Survivor) -> Tensor | None:
+    """The chosen mask as well as it is known; many times larger, and so in half precision where no gradients pass."""
+    if one.decoded.fine is None or not one.choice.present:
+        return None
+    mask = one.decoded.fine[0, one.choice.candidate]
+    return mask if torch.is_grad_enabled() else mask.half()
 
 
 def _kept_feature(one: Survivor, features: ImageFeatures) -> Tensor | None:

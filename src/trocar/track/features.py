@@ -166,7 +166,7 @@ class Features:
             return encoded
 
     def view(self, frame: int) -> Tensor:
-        """(S/2, S/2) uint8: the frame as a small grey picture, without encoding it."""
+        """(S, S) uint8: the frame as a grey picture, without encoding it."""
         with self._turn:
             if self._seen is None or self._seen[0] != frame:
                 pixels = self._read(frame)

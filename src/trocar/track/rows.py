@@ -17,17 +17,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trocar.memory.seam import MemoryEntry, ReadPlan, Visit
-from trocar.model.motion import carried_masks
 from trocar.model.network import Network
-from trocar.model.tensors import Decoded, ImageFeatures, MemoryTokens, ProjectedMemory, PromptTensors, no_prompt
+from trocar.model.tensors import (
+    CarriedMasks,
+    Decoded,
+    ImageFeatures,
+    MemoryTokens,
+    ProjectedMemory,
+    PromptTensors,
+    no_prompt,
+    row_of,
+)
 from trocar.track.economy import Economy
+from trocar.track.handed_on import HANDED_LIMIT, carried_masks, handed_masks, nearest
 from trocar.track.prompt_input import PromptInput
 from trocar.track.track import Track
 
 T = TypeVar("T")
 
 MASK_LOGIT = 10.0  # a mask prompt becomes logits of +-10 (SAM 2, mask prompts are the output)
-PREVIOUS_LIMIT = 32.0  # previous logits are fed back within +-32
 KEPT_CELLS = 32 * 32  # of larger maps, projected memories take much room and spare little: attention grows faster
 
 
@@ -193,10 +201,10 @@ def decode_rows(
             fused[members], own.stride4, own.stride8, prompts, multimask, stability_fallback and task.prompt is not None
         )
         for place, index in enumerate(members):
-            at = slice(place, place + 1)
-            one = Decoded(decoded.masks[at], decoded.iou[at], decoded.object_score[at], decoded.pointers[at])
-            prompt = rows[index].task.prompt
-            results[index] = one if prompt is None or prompt.mask is None else _mask_as_output(one, prompt.mask)
+            one, prompt = row_of(decoded, place), rows[index].task.prompt
+            if prompt is not None and prompt.mask is not None:
+                one = _mask_as_output(one, prompt.mask, network.config.mask_carried)
+            results[index] = one
     return [results[index] for index in range(len(rows))]
 
 
@@ -218,49 +226,51 @@ def _prompt_tensors(network: Network, rows: Sequence[Row], like: Tensor, view: T
     if not given:
         if not (network.config.mask_prior and rows[0].plan.spatial):
             return no_prompt(len(rows), like.device)
-        carried = network.config.mask_carried
-        prior = _prior_masks(rows, view if carried else None).to(like)
-        return replace(no_prompt(len(rows), like.device), mask_logits=prior, carried=carried)
+        prior, carried = _handed_on(network, rows, view)
+        return replace(no_prompt(len(rows), like.device), mask_logits=prior.to(like), carried=carried)
     dense: Tensor | None = None
     if given[0].mask is not None:
         dense = network.downsample_mask(_masks_of(given).to(like.dtype))
         return replace(no_prompt(len(rows), like.device), mask_logits=dense)
     if given[0].previous is not None:
         previous = torch.stack([prompt.previous for prompt in given if prompt.previous is not None])[:, None]
-        dense = previous.clamp(-PREVIOUS_LIMIT, PREVIOUS_LIMIT).to(like.dtype)
+        dense = previous.clamp(-HANDED_LIMIT, HANDED_LIMIT).to(like.dtype)
     points = torch.stack([prompt.points for prompt in given]).to(like.device)  # bfloat16 would round them to pixels
     return PromptTensors(points, torch.stack([prompt.labels for prompt in given]).to(like.device), dense)
 
 
-def _prior_masks(rows: Sequence[Row], view: Tensor | None) -> Tensor:
-    """(R, 1, s, s) logits of the newest entry that each row reads, or of its last where the plan knows no time.
-
-    With `view`, the frames' small pictures, masks are carried along the motion since their frame.
-    """
-    newest = []
+def _handed_on(network: Network, rows: Sequence[Row], view: Tensor | None) -> tuple[Tensor, CarriedMasks | None]:
+    """The (R, 1, s, s) mask that each row's memory hands on, and more of it where masks are carried."""
+    newest: list[MemoryEntry] = []
+    prompted: list[MemoryEntry | None] = []
     for row in rows:
         read = [row.task.track.entries[item.entry] for item in row.plan.spatial]
-        if any(item.slot is not None for item in row.plan.spatial):
-            newest.append(min(read, key=lambda entry: abs(row.task.visit.distance(entry.time))))
-        else:  # where an image stands in a set must not matter
-            newest.append(read[-1])
-    logits = torch.stack([entry.logits for entry in newest])[:, None].clamp(-PREVIOUS_LIMIT, PREVIOUS_LIMIT)
-    if view is None:
-        return logits
-    then = [entry.view for entry in newest if entry.view is not None]
-    return carried_masks(logits, then, [view[row.task.image] for row in rows])
+        timed = any(item.slot is not None for item in row.plan.spatial)  # where an image stands in a set does not count
+        newest.append(nearest(read, row.task.visit, timed))
+        said = [entry for entry in read if entry.role == "prompted"]
+        asked = nearest(said, row.task.visit, timed) if said else None
+        prompted.append(None if asked is newest[-1] else asked)
+    prior = handed_masks(newest)
+    if view is None or not network.config.mask_carried:
+        return prior, None
+    carried = carried_masks(newest, prompted, [view[row.task.image] for row in rows])
+    return F.interpolate(carried.logits, size=prior.shape[-2:], mode="area"), carried
 
 
 def _masks_of(prompts: Sequence[PromptInput]) -> Tensor:
     return torch.stack([prompt.mask for prompt in prompts if prompt.mask is not None])[:, None]
 
 
-def _mask_as_output(decoded: Decoded, mask: Tensor) -> Decoded:
-    """The given mask is the answer; only the pointer is the decoder's."""
+def _mask_as_output(decoded: Decoded, mask: Tensor, fine: bool) -> Decoded:
+    """The given mask is the answer, to the pixel if it is to be `fine`; only the pointer is the decoder's."""
     logits = (mask.float() * 2 - 1)[None, None] * MASK_LOGIT  # CPUs cannot resize bfloat16 with antialiasing
     low = F.interpolate(logits, size=decoded.masks.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
     low = low.to(decoded.masks)
     score = MASK_LOGIT if bool(mask.any()) else -MASK_LOGIT
     return Decoded(
-        low, torch.ones_like(decoded.iou[:, :1]), torch.full_like(decoded.object_score, score), decoded.pointers[:, :1]
+        low,
+        torch.ones_like(decoded.iou[:, :1]),
+        torch.full_like(decoded.object_score, score),
+        decoded.pointers[:, :1],
+        logits if fine else None,
     )

@@ -52,8 +52,8 @@ def frame_masks(
     """
     if not entries:
         return FrameMasks(frame, {})
-    logits = torch.stack([entry.logits for entry in entries.values()]).float()
-    large = work.shown.to_frame(logits, geometry_of(work.source, frame).size)
+    size = geometry_of(work.source, frame).size
+    large = torch.cat([work.shown.to_frame(entry.finest[None].float(), size) for entry in entries.values()])
     if work.settings.non_overlap:
         large = suppress_overlap(large)
     masks = dict(zip(entries, (large > 0).cpu().numpy(), strict=True))

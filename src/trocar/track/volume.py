@@ -329,8 +329,8 @@ class VolumeRun:
 
     def _say(self, plane: ShownPlane, frame: int, entries: Mapping[int, MemoryEntry]) -> None:
         """Note the probabilities of a slice."""
-        logits = torch.stack([entry.logits for entry in entries.values()]).float()
-        large = self._input.to_frame(logits, plane.shown.geometry.size)
+        size = plane.shown.geometry.size
+        large = torch.cat([self._input.to_frame(entry.finest[None].float(), size) for entry in entries.values()])
         rows, columns = plane.size
         large = large[:, :rows, :columns]
         if self.options.step.non_overlap:
