@@ -327,7 +327,9 @@ def test_a_network_that_carries_masks_undoes_and_resumes_exactly(tmp_path: Path)
 
     whole = session()
     masks = by_frame(whole.propagate())
-    assert all(entry.view is not None for entry in whole.tracks[1].entries.values())
+    remembered = whole.tracks[1].entries.values()
+    assert all(entry.view is not None for entry in remembered)
+    assert [entry.time for entry in remembered if entry.fine is not None] == [23]  # older ones are not handed on
     whole.add(Point(50, 50), frame=12)
     list(whole.propagate(start=12))
     whole.undo()

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trocar.memory.seam import MemoryEntry, ReadPlan, Visit
+from trocar.memory.seam import EntryId, MemoryEntry, ReadPlan, Visit
 from trocar.model.network import Network
 from trocar.model.tensors import (
     CarriedMasks,
@@ -120,18 +120,22 @@ def _projected(network: Network, rows: Sequence[Row], cells: int, economy: Econo
     was kept and one that is made again, after a restart for example, are equal to the last bit.
     """
     keep = cells <= KEPT_CELLS and not torch.is_grad_enabled()
-    fresh: dict[int, dict[tuple[MemoryEntry, int], ProjectedMemory]] = {}
+    fresh: dict[int, dict[tuple[EntryId, int], tuple[Tensor, ProjectedMemory]]] = {}
     projected = []
     for row in rows:
         track = row.task.track
         own = fresh.setdefault(id(track), {})
         entries = [track.entries[item.entry] for item in row.plan.spatial]
-        read = list(zip(entries, economy.blocks(row.task.visit, row.plan, entries), strict=True))
-        for entry, block in read:
-            if (entry, block) not in own:
-                kept = track.projected.get((entry, block)) if keep else None
-                own[entry, block] = kept or network.project_memory(_required(entry.spatial), block)
-        projected.append([own[one] for one in read])
+        mine = []
+        for entry, block in zip(entries, economy.blocks(row.task.visit, row.plan, entries), strict=True):
+            key, spatial = (entry.id, block), _required(entry.spatial)
+            if key not in own:
+                kept = track.projected.get(key) if keep else None
+                if kept is None or kept[0] is not spatial:
+                    kept = spatial, network.project_memory(spatial, block)
+                own[key] = kept
+            mine.append(own[key][1])
+        projected.append(mine)
     for row in rows:
         row.task.track.projected = fresh[id(row.task.track)] if keep else {}
     return projected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -73,8 +73,8 @@ class Track:
         entries: what the policy knows of and may read, by id.
         next_id: the next entry's id.
         lineage: frames whose masks have not been handed out yet.
-        projected: the memories that were read last, as the network reads them, with the side of the blocks that they
-            were averaged over; only spares it work, and is no state.
+        projected: the memories that were read last and what the network reads of them, by entry and by the side of the
+            blocks that they were averaged over; only spares it work, and is no state.
         latest: what was found last, for frames on which nothing is looked for; None where that is done on all frames.
     """
 
@@ -85,7 +85,7 @@ class Track:
     entries: dict[EntryId, MemoryEntry] = field(default_factory=dict)
     next_id: int = 0
     lineage: Lineage = field(default_factory=Lineage)
-    projected: dict[tuple[MemoryEntry, int], ProjectedMemory] = field(default_factory=dict)
+    projected: dict[tuple[EntryId, int], tuple[Tensor, ProjectedMemory]] = field(default_factory=dict)
     latest: Latest | None = None
 
     def new_id(self) -> EntryId:
@@ -107,7 +107,12 @@ class Track:
         self.release()
 
     def remember(self, visit: Visit, records: list[Record]) -> None:
-        """Hand new tracked entries to the policy and free what it will never read again."""
+        """Hand new tracked entries to the policy and free what will never be read again."""
+        for name, entry in self.entries.items():
+            if (
+                entry.fine is not None and entry.role == "tracked"
+            ):  # masks are handed on from the newest and the prompted
+                self.entries[name] = replace(entry, fine=None)
         self.entries.update({record.entry.id: record.entry for record in records})
         self.policy.write(visit, records)
         self.release()
