@@ -111,7 +111,7 @@ class Track:
         for name, entry in self.entries.items():
             if (
                 entry.fine is not None and entry.role == "tracked"
-            ):  # masks are handed on from the newest and the prompted
+            ):  # in detail the newest and the prompted are handed on
                 self.entries[name] = replace(entry, fine=None)
         self.entries.update({record.entry.id: record.entry for record in records})
         self.policy.write(visit, records)
