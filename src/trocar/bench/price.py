@@ -132,7 +132,8 @@ def measure_price(
         raise ValueError(f"there is no set {min(unknown)!r} to price on: choose of {', '.join(PriceOptions.sets)}")
     made = {name: [clip for clip in _clips(name, options) if first_frames(clip)] for name in options.sets}
     for name, clips in made.items():
-        choices = [OFF, *(one for one in options.choices if name != ABSENCE or _settings(one).economy.absent_every > 1)]
+        asked = [one for one in options.choices if name != ABSENCE or _settings(one).economy.absent_every > 1]
+        choices = list(dict.fromkeys((OFF, *asked)))
         tried: dict[str, list[Tried]] = {choice: [] for choice in choices}
         for number, clip in enumerate(clips):
             for choice in choices:
