@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from trocar.bench.work import count_work
+from trocar.model import rows
 from trocar.model.layers import linear
 
 
@@ -48,3 +49,13 @@ def test_views_are_free_and_copies_are_not() -> None:
     assert (views.operations, views.bytes) == (0, 0)
     assert copied.bytes == 2 * x.numel() * 4
     assert added.bytes == 2 * x.numel() * 4
+
+
+def test_rows_that_would_go_to_other_threads_are_counted() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    one, other = torch.zeros(8, 8), torch.zeros(8, 8)
+    work, _ = count_work(lambda: rows.by_row(lambda row: one @ other, 3))
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+    assert work.operations == 3 * 2 * 8**3

@@ -35,9 +35,14 @@ class Work:
 
 
 def count_work(call: Callable[[], T]) -> tuple[Work, T]:
-    """Run the call and count what PyTorch does in it, on this thread; gradients are not wanted."""
-    with torch.no_grad(), _Counting() as counting:
-        result = call()
+    """Run the call and count what PyTorch does in it, on this thread and with no other; gradients are not wanted."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # else rows of large networks would go where nobody counts (`model/rows.py`)
+    try:
+        with torch.no_grad(), _Counting() as counting:
+            result = call()
+    finally:
+        torch.set_num_threads(threads)
     return Work(counting.operations, counting.bytes, counting.calls), result
 
 
