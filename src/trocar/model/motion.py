@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+UTTER = 20.0  # doubt; with more, powers of trust are no normal numbers any more, and slow to multiply
 _CONTRAST = 255 * 0.226  # grey levels of one unit of a normalised image (ImageNet's mean deviation)
 _MIDDLE = 255 * 0.449
 
@@ -94,7 +95,7 @@ def _way_back(then: NDArray[np.uint8], now: NDArray[np.uint8], side: int, search
         doubt += _averaged(missed.astype(np.float32), search.window) / search.astray
     smooth = cv2.INTER_AREA if side < cells else cv2.INTER_LINEAR
     place = cv2.resize((there + 0.5) * (2 / cells) - 1, (side, side), interpolation=smooth)
-    sure = cv2.resize(np.exp(-doubt), (side, side), interpolation=smooth)
+    sure = cv2.resize(np.exp(-np.minimum(doubt, UTTER)), (side, side), interpolation=smooth)
     return torch.from_numpy(place), torch.from_numpy(sure)
 
 

@@ -28,7 +28,10 @@ class ImageFeatures:
 
     def rows(self, index: Tensor) -> ImageFeatures:
         """The features of frame `index[r]` for each row r; `index` is (R,) long."""
-        return ImageFeatures(self.stride4[index], self.stride8[index], self.stride16[index])
+        maps = self.stride4, self.stride8, self.stride16
+        if len(self.stride4) == 1:  # nothing has to be copied
+            return ImageFeatures(*(one.expand(len(index), -1, -1, -1) for one in maps))
+        return ImageFeatures(*(one[index] for one in maps))
 
 
 @dataclass(frozen=True, eq=False)

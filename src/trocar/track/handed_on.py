@@ -63,6 +63,6 @@ def _moved(entries: Sequence[MemoryEntry], now: Sequence[Tensor], search: Search
 
 def _weighed(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Two carried masks as one, with the trust in the more trusted."""
-    weights = [trust**PREFERENCE + torch.finfo(trust.dtype).tiny for _, trust in (one, other)]
+    weights = [trust**PREFERENCE for _, trust in (one, other)]
     mask = (one[0] * weights[0] + other[0] * weights[1]) / (weights[0] + weights[1])
     return mask, torch.maximum(one[1], other[1])
