@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from trocar.frames import ArraySource, Frame
 from trocar.masks import FrameMasks
 from trocar.model import ImageFeatures, Network, tiny_random
+from trocar.model.shares import take_share, threads_together
 from trocar.prompts import Box, Point
 from trocar.track.ahead import Ahead
 from trocar.track.economy import Economy
@@ -179,23 +181,54 @@ def test_an_interruption_ends_the_thread(network: Network) -> None:
     made.close()
 
 
-def test_the_thread_takes_half_the_threads_and_gives_the_number_back(network: Network) -> None:
-    seen: list[int] = []
+def test_tracking_and_encoding_share_the_threads_and_whoever_is_alone_has_them_all() -> None:
+    def other() -> int:
+        take_share()
+        return torch.get_num_threads()
 
-    class Counting(WatchedSource):
-        def __getitem__(self, index: int) -> Frame:
-            if threading.current_thread().name.startswith(THREAD):
-                seen.append(torch.get_num_threads())
-            return super().__getitem__(index)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(5)
+        network = Network(tiny_random())
+        made = Session(network, WatchedSource(), options=SessionOptions(ahead=True))
+        with Ahead(Features(network, WatchedSource(), 64), Pass("forward", 0, FRAMES - 1), lambda _: None) as early:
+            ahead = early._worker.submit
+            assert (ahead(other).result(), torch.get_num_threads(), threads_together()) == (5, 5, 5)
+            early(0)
+            assert (ahead(other).result(), torch.get_num_threads(), threads_together()) == (2, 3, 5)
+            early.rest()
+            assert (ahead(other).result(), torch.get_num_threads(), threads_together()) == (5, 5, 5)
+            early(1)
+        assert torch.get_num_threads() == 5
+        made.add(Box(10, 10, 40, 40))
+        for _ in made.propagate(stop=4):
+            assert torch.get_num_threads() == threads_together() == 5
+        made.close()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_while_a_frame_is_waited_for_its_encoding_has_all_threads() -> None:
+    seen: dict[int, list[int]] = {}
+
+    class Slow(Features):
+        def view(self, frame: int) -> torch.Tensor:
+            for _ in range(200):
+                take_share()
+                seen.setdefault(frame, []).append(torch.get_num_threads())
+                time.sleep(0.001)
+            return torch.zeros(1)
 
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(4)
-        made = Session(network, Counting(), options=SessionOptions(ahead=True))
-        made.add(Box(10, 10, 40, 40))
-        list(made.propagate(stop=4))
-        assert set(seen) == {2}
-        assert torch.get_num_threads() == 4
-        made.close()
+        slow = Slow(Network(tiny_random()), WatchedSource(), 64)
+        with Ahead(slow, Pass("forward", 0, 3), lambda _: False) as early:
+            early.view(0)
+            time.sleep(0.05)  # the frame is tracked,
+            early.view(1)  # and the next one asked for before it is ready
     finally:
         torch.set_num_threads(before)
+    assert seen[0] == [4] * 200
+    assert 2 in seen[1]
+    assert seen[1][-1] == 4

@@ -94,7 +94,7 @@ def test_linear_layers_bring_their_activation_and_sum_with_them(encoding: Work) 
     """No more than in place where layers are small; residual paths make no further map."""
     blocks = sum(tiny_random().blocks)
     assert encoding.calls["aten.native_layer_norm"] == encoding.calls["aten.add_"] == 2 * blocks
-    assert encoding.calls["aten.gelu_"] == blocks
+    assert encoding.calls["aten.gelu_"] == blocks - 1  # the first block's is large enough to come with its layer
     assert encoding.calls["aten.gelu"] == 0
     assert encoding.calls["aten.add"] == 2  # the positions, and the coarser map that joins the finer one
 
@@ -107,7 +107,7 @@ def test_large_linear_layers_are_one_operator() -> None:
         network.encode_image(images)
     calls = count_work(lambda: network.encode_image(images))[0].calls
     # Stage 0 goes through its block in pieces, each of four layers: attention in and out, MLP in and out.
-    pieces = 4 * 64**2 // (CELLS_AT_ONCE * torch.get_num_threads())
+    pieces = 4 * 64**2 // CELLS_AT_ONCE
     assert calls["mkldnn._linear_pointwise"] >= pieces
 
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from trocar.model.config import NetworkConfig
 from trocar.model.layers import Kept, Mlp, linear, undisturbed
+from trocar.model.shares import take_share
 from trocar.model.windows import join_windows, split_windows
 
-CELLS_AT_ONCE = 2048  # of one thread on a CPU: what they become in an MLP of stage 1 is 3 MB
+CELLS_AT_ONCE = 2048  # on a CPU: what they become in an MLP of stage 1 is 3 MB
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class ImageEncoder(nn.Module):
         levels: list[Tensor] = []
         for i, block in enumerate(self.blocks):
             assert isinstance(block, Block)
+            take_share()
             x = _in_cache(block, _windowed(x, block.plan.window, frames, side))
             if block.plan.pools:
                 side //= 2
@@ -172,7 +174,7 @@ def _in_cache(block: Block, x: Tensor) -> Tensor:
     if not undisturbed(x):
         out: Tensor = block(x)
         return out
-    parts = x.split(max(1, CELLS_AT_ONCE * torch.get_num_threads() // (x.shape[1] * x.shape[2])))
+    parts = x.split(max(1, CELLS_AT_ONCE // (x.shape[1] * x.shape[2])))
     done = [block(part) for part in parts]
     return done[0] if len(done) == 1 else torch.cat(done)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trocar.model.int8 import Int8Linear
 
 NARROW = 8  # channels
-LARGE = 1 << 18  # numbers in a layer's output, 1 MB: below it the fused operator's own overhead is more than it saves
+LARGE = 1 << 14  # numbers in a layer's output: below it the fused operator's own overhead is more than it saves
 
 
 def linear(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trocar.model.layers import undisturbed
+from trocar.model.shares import threads_together
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ def by_row(work: Callable[[int], T], rows: int) -> list[T]:
     Threads that have a row each meet once, when all are done; threads that share the operations of one row meet at the
     end of every operation, and wait there for the last of them.
     """
-    threads = torch.get_num_threads()
+    threads, own = threads_together(), torch.get_num_threads()
     workers = min(threads, rows)
     if workers < 2:
         return [work(row) for row in range(rows)]
@@ -44,4 +45,4 @@ def by_row(work: Callable[[int], T], rows: int) -> list[T]:
         with ThreadPoolExecutor(workers, "trocar-row", begin) as crew:
             return list(crew.map(alone, range(rows)))
     finally:
-        torch.set_num_threads(threads)  # parts of PyTorch know one number for all threads: the last one set
+        torch.set_num_threads(own)  # parts of PyTorch know one number for all threads: the last one set

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trocar.model.network import Network
+from trocar.model.shares import share_threads, take_share
 from trocar.model.tensors import ImageFeatures
 from trocar.track.entries import StepSettings
 from trocar.track.features import Features
@@ -47,14 +48,17 @@ def propagate_ahead(
         return settings.economy.on_grid(frame) if needed else None
 
     with Ahead(features, stretch, plan) as early:
-        yield from propagate(network, early, tracks, stretch, settings)
+        for found in propagate(network, early, tracks, stretch, settings):
+            early.rest()
+            yield found
 
 
 class Ahead:
     """Stands in for `Features` while a pass is gone through; to be used in a `with` block, which ends its thread.
 
-    An error in a frame is raised when that frame is asked for, not before. The thread computes with half the threads
-    that PyTorch was given, so that both sides together do not want many more than there are.
+    An error in a frame is raised when that frame is asked for, not before. While a frame is tracked the thread computes
+    with half the threads that PyTorch was given and the tracking with the rest, so that neither waits for processors
+    that the other one has; while nothing is tracked it has them all.
 
     Args:
         features: what makes them.
@@ -68,6 +72,7 @@ class Ahead:
         self._plan = plan
         self._inference, self._gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
         self._threads = torch.get_num_threads()
+        self._tracking = False
         self._frame = stretch.start  # the one that is being tracked,
         self._encoded = False  # and whether its features were asked for
         self._needed = False  # whether those of the last frame were that was to be looked at alone
@@ -93,12 +98,25 @@ class Ahead:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
+        self.rest()
+
+    def rest(self) -> None:
+        """Say that nothing is tracked until features are asked for again."""
+        self._tracking = False
         if self._threads > 1:
+            share_threads()
             torch.set_num_threads(self._threads)  # parts of PyTorch know one number for all threads: the last one set
 
     def _begin(self) -> None:
         if self._threads > 1:
-            torch.set_num_threads(self._threads // 2)
+            share_threads(now=lambda: self._threads // 2 if self._tracking else self._threads)
+            take_share()
+
+    def _track(self) -> None:
+        self._tracking = True
+        if self._threads > 1:
+            share_threads(together=self._threads)
+            torch.set_num_threads(self._threads - self._threads // 2)
 
     def _get(self, frame: int, encoded: bool) -> ImageFeatures | Tensor:
         sign = self._stretch.sign
@@ -116,7 +134,10 @@ class Ahead:
                 self._submit(following, planned)
                 if self._needed:
                     self._submit(following, True)
-        return wanted.result()
+        self.rest()
+        made = wanted.result()
+        self._track()
+        return made
 
     def _submit(self, frame: int, encoded: bool) -> Future[ImageFeatures | Tensor]:
         key = frame, encoded
