@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every figure of docs/explanation/speed.md that a CPU can give; on a machine that does nothing else, about half an hour
+# Every figure of docs/explanation/speed.md that a CPU can give; on a machine that does nothing else, about forty minutes
 # on two cores.
 #
 #   scripts/speed_figures.sh [FOLDER [--setting value ...]]

@@ -1,7 +1,7 @@
 """Threads that two computations share, such as one frame's tracking and the next one's encoding.
 
-PyTorch knows how many threads an operation has, not how many others have just now. Whoever lets two computations go side
-by side says it here, to each in its own thread; a computation that nobody said anything to has what PyTorch has.
+PyTorch knows how many threads an operation has, not how many others have just now. Whoever lets two computations go
+side by side says it here, to each in its own thread; one that nobody said anything to has what PyTorch has.
 """
 
 from __future__ import annotations
@@ -37,5 +37,5 @@ def take_share() -> None:
 
 
 def threads_together() -> int:
-    """Threads for pieces of work that meet once, at their end: those of the other computation too, as it may be idle."""
+    """Threads for pieces of work that meet once, at their end: also those of the other computation, which may be idle."""
     return _SAID.together or torch.get_num_threads()
