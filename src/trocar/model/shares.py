@@ -37,5 +37,5 @@ def take_share() -> None:
 
 
 def threads_together() -> int:
-    """Threads for pieces of work that meet once, at their end: also those of the other computation, which may be idle."""
+    """Threads for work that meets once, at its end: those of the other computation too, as it may be idle."""
     return _SAID.together or torch.get_num_threads()
