@@ -23,6 +23,19 @@ def machine_record(network: Network) -> dict[str, Any]:
     }
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether this machine's processor has instructions for bfloat16; True where that cannot be told."""
+    known = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    if platform.machine().lower() not in ("x86_64", "amd64") or None in known:
+        return True
+    return any(ask() for ask in known if ask is not None)
+
+
+def load_average() -> list[float]:
+    """Of the last 1, 5 and 15 minutes: how many threads of all programs were running, or waiting for a processor."""
+    return [round(one, 1) for one in psutil.getloadavg()]
+
+
 def resident_mb() -> float:
     """Resident memory of this process now, in MiB."""
     return float(psutil.Process().memory_info().rss) / (1 << 20)

@@ -154,9 +154,10 @@ def test_a_step_in_which_masks_show_everything_teaches_nothing(tmp_path: Path) -
     trainer.learn = watched  # type: ignore[method-assign]
     trainer.run()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [("clip_reached" in line, "clip_pixel" in line, line["clip_norm"] > 0) for line in lines] == [
-        (one, one, one) for one in changed
-    ]
+    assert [("clip_pixel" in line, line["clip_norm"] > 0) for line in lines] == [(one, one) for one in changed]
+    # There is no IoU to reach where the object is not on the frame that is answered.
+    assert all("clip_pixel" in line for line in lines if "clip_reached" in line)
+    assert any("clip_reached" in line for line in lines)
     assert set(changed) == {True, False}
 
 

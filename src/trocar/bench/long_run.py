@@ -8,7 +8,6 @@ and as the process used processors.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +23,7 @@ from trocar.bench.looped import LoopedSource
 from trocar.formats import MaskOutput
 from trocar.frames import Frame, FrameSource
 from trocar.geometry import Geometry
-from trocar.machine import machine_record, resident_mb
+from trocar.machine import load_average, machine_record, resident_mb
 from trocar.memory import MemoryPolicy
 from trocar.model.network import Network
 from trocar.prompts import Box
@@ -179,7 +178,7 @@ def run_long(
         "source": {"name": Path(source.name).name, "frames": len(source), "size": list(source.geometry.size)},
         "tracked_size": list(shown.geometry.size),
         "network": {"name": network.config.name, "input_px": network.config.image_size},
-        "machine": {**machine_record(network), "load_at_the_end": [round(one, 1) for one in os.getloadavg()]},
+        "machine": {**machine_record(network), "load_at_the_end": load_average()},
         "seconds": round(seconds, 1),
         "frames_per_second": round(done / seconds, 2),
         "milliseconds_per_frame": {part: round(1000 * value / max(done, 1), 3) for part, value in parts},

@@ -8,7 +8,6 @@ sequence is written as one of any size, so that the command needs no data.
 from __future__ import annotations
 
 import itertools
-import os
 import platform
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -30,9 +29,11 @@ from trocar.bench.speed_cell import Cell, How, measure_cell, waiting
 from trocar.formats import open_source
 from trocar.formats.h264 import write_video
 from trocar.load import UnknownName, best_device, load_memory
+from trocar.machine import load_average
 from trocar.model.precision import PRECISIONS
 from trocar.model.registry import MODELS
 from trocar.prompts import Box
+from trocar.threads import processor_count
 from trocar.track.economy import said_economy
 
 FPS = 25
@@ -224,10 +225,10 @@ def _machine() -> dict[str, Any]:
     return {
         "system": platform.platform(),
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": processor_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,
-        "load_at_the_end": [round(one, 1) for one in os.getloadavg()],
+        "load_at_the_end": load_average(),
     }
 
 

@@ -7,7 +7,6 @@ memory is its own.
 
 from __future__ import annotations
 
-import math
 import os
 import statistics
 import tempfile
@@ -27,7 +26,7 @@ from trocar.bench.work import Work, count_work
 from trocar.formats import MaskOutput, open_source
 from trocar.frames import FrameSource
 from trocar.load import load, load_memory
-from trocar.machine import machine_record, peak_memory_mb
+from trocar.machine import load_average, machine_record, peak_memory_mb
 from trocar.model.network import Network
 from trocar.model.precision import in_precision
 from trocar.model.registry import model_info
@@ -203,7 +202,7 @@ def measure_cell(cell: Cell, how: How) -> dict[str, Any]:
     Raises:
         ValueError, FileNotFoundError: its names or files are wrong, as their loaders say.
     """
-    load_at_start = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    load_at_start = load_average()[0]
     if cell.threads:
         torch.set_num_threads(cell.threads)
     network = cell_network(cell, how)
@@ -231,7 +230,7 @@ def measure_cell(cell: Cell, how: How) -> dict[str, Any]:
         "objects_present": round(present, 3),
         "frames_encoded": round(sum(taken > 0 for taken in encoded) / len(encoded), 3),
         "floor": floor_figures(work, COUNTED, network, rates, taken),
-        "machine": {**machine_record(network), "wait": os.environ.get(WAIT), "load": round(load_at_start, 1)},
+        "machine": {**machine_record(network), "wait": os.environ.get(WAIT), "load": load_at_start},
     }
 
 

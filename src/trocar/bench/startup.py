@@ -22,7 +22,9 @@ from typing import Any
 import torch
 
 from trocar.bench.demo import FOLDER, demo_prompts
+from trocar.machine import load_average
 from trocar.prompts import prompts_to_json
+from trocar.threads import processor_count
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,10 @@ def measure_start_up(
         "device": options.device or "the fastest there is",
         "machine": {
             "system": platform.platform(),
-            "cores": os.cpu_count(),
+            "cores": processor_count(),
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "load_at_the_end": [round(one, 1) for one in os.getloadavg()],
+            "load_at_the_end": load_average(),
         },
         "seconds": {
             name: {

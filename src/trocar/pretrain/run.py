@@ -17,7 +17,7 @@ from trocar.settings import to_toml
 from trocar.train.checkpoint import LAST, read_checkpoint
 from trocar.train.distributed import joined
 from trocar.train.journal import peak_memory_gb
-from trocar.train.run import ending_after_a_step
+from trocar.train.run import ending_after_a_step, reporter, warn_of_bfloat16
 
 ENCODER = "encoder.safetensors"
 
@@ -52,6 +52,7 @@ def pretrain(run: PretrainRun) -> Path | None:
     if run.threads:
         torch.set_num_threads(run.threads)
     with joined() as (team, device):
+        warn_of_bfloat16(run.recipe.schedule.bf16, device, "schedule.bf16", reporter(team))
         trainer = PretrainTrainer(run.recipe, open_pools(run.recipe), run.out, device, team)
         if run.resume:
             trainer.resume()

@@ -14,6 +14,7 @@ import cv2
 import torch
 from rich.console import Console
 
+from trocar.machine import multiplies_bfloat16
 from trocar.settings import to_toml
 from trocar.train.class_calibration import calibrate_file, write_calibrations
 from trocar.train.corpus import SCENES, open_corpus
@@ -94,7 +95,8 @@ def train(run: Run) -> Path | None:
 
 def _trainer(run: Run, team: Team, device: torch.device) -> Trainer:
     """Everything ready to begin: scenes rendered, data listed, the last state read."""
-    recipe, say = run.recipe, _reporter(team)
+    recipe, say = run.recipe, reporter(team)
+    warn_of_bfloat16(recipe.optimiser.bf16, device, "optimiser.bf16", say)
     if team.leads:
         render(run)
     team.gather(None)  # the others wait for the scenes
@@ -128,7 +130,13 @@ def _classes_calibrated(run: Run) -> str:
     )
 
 
-def _reporter(team: Team) -> Callable[[str], None]:
+def warn_of_bfloat16(wanted: bool, device: torch.device, setting: str, say: Callable[[str], None]) -> None:
+    """Say that a recipe asks for what this processor is slow at."""
+    if wanted and device.type == "cpu" and not multiplies_bfloat16():
+        say(f"this processor has no instructions for bfloat16, so that float32 is faster: set {setting} = false")
+
+
+def reporter(team: Team) -> Callable[[str], None]:
     console = Console(stderr=True, quiet=not team.leads)
     return lambda message: console.print(message, markup=False)
 

@@ -54,7 +54,7 @@ class Tally:
             )
             truth = as_truth(masks[members], valid[members], side, self.ambiguity)
             for name, value in row_losses(guess, truth, self.weights, self.ambiguity).items():
-                self._note(name, value)
+                self._note(name, value[truth.present > 0] if name == "reached" else value)
 
     def add_classes(self, outcomes: Sequence[Outcome], targets: Sequence[int]) -> None:
         """Add what the semantic head says of R objects whose classes are given, -1 for those that have none."""
@@ -69,7 +69,7 @@ class Tally:
             self._note("semantic", self.weights.semantic * semantic_loss(logits, target))
 
     def losses(self, always: Sequence[str] = ()) -> dict[str, Tensor]:
-        """Each loss, and "reached", the mean IoU of the best candidates; these only of what was answered.
+        """Each loss, and "reached", the mean IoU of the best candidates where an object is; only of what was answered.
 
         Args:
             always: losses that are named, as 0, even where nothing was said about them.
@@ -82,5 +82,7 @@ class Tally:
         return {name: like.new_zeros(()) for name in always} | found
 
     def _note(self, name: str, value: Tensor) -> None:
+        if not len(value):
+            return
         self._sums[name] = self._sums[name] + value.sum() if name in self._sums else value.sum()
         self._counts[name] = self._counts.get(name, 0) + len(value)
