@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-slicer check format lint types docs wheel web clean
+.PHONY: help demo test test-slow test-slicer test-ray check format lint types docs wheel web clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -26,6 +26,9 @@ test-slow: $(VENV)/dev.stamp  ## the slow tests, one after the other
 
 test-slicer: $(VENV)/dev.stamp $(SLICER_VENV)/stamp  ## the 3D Slicer module's logic on Slicer's own libraries
 	PYTHONPATH=src TROCAR_PYTHON=$(abspath $(BIN)/python) $(SLICER_VENV)/bin/python -m pytest tests/slicer_extension/test_slicer_scene.py
+
+test-ray: $(VENV)/ray.stamp  ## a batch on a Ray cluster of two nodes, of which one is killed
+	$(BIN)/python -m pytest tests/cli/test_batch_ray.py
 
 check: lint types test test-slow  ## all that must pass before a change goes in
 
@@ -64,6 +67,10 @@ $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[dev,bench,train,pretrain,serve,client,postgres,gradio]'
 	@touch $@ $(VENV)/runtime.stamp
+
+$(VENV)/ray.stamp: $(VENV)/dev.stamp
+	$(PIP_INSTALL) --editable '.[ray]'
+	@touch $@
 
 # 3D Slicer's Python has neither torch nor the rest of trocar, so this environment has not either.
 $(SLICER_VENV)/stamp: constraints.txt

@@ -21,7 +21,7 @@ from made_batch import (
     summary_of,
 )
 
-pytest.importorskip("ray", reason="a batch on a cluster needs trocar[ray]")
+pytest.importorskip("ray", reason="a batch on a cluster needs trocar[ray]: run `make test-ray`")
 
 pytestmark = pytest.mark.slow
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
