@@ -26,6 +26,7 @@ from trocar.track.ahead import propagate_ahead
 from trocar.track.entries import StepSettings
 from trocar.track.features import Features, input_of
 from trocar.track.finding import Finding, Found, without_classes
+from trocar.track.heap import give_back_memory
 from trocar.track.lineage import Lineage
 from trocar.track.order import SIGNS, Course, Direction, Pass
 from trocar.track.prompt_input import prompt_input
@@ -324,6 +325,7 @@ class Session:
         """Write a snapshot; `waiting` frames up to it have not been handed out."""
         found = None if self._finding is None else self._finding.state(self.tracks, waiting)
         self.snapshots.write(direction, frame, self.tracks, found)
+        give_back_memory()
 
     def _restore(self, track: Track, kept: Snapshot | None, stretch: Pass) -> None:
         if kept is not None and track.object_id in kept.states:
