@@ -13,7 +13,7 @@ def give_back_memory() -> None:
 
     glibc gives each thread a heap of its own, and only ever shortens one at its end. Where one thread frees what
     another has made, as with a frame that is encoded ahead, holes stay: after 60,000 frames a heap with 5 MB in use
-    took 12. This takes less than half a millisecond.
+    took 12. This takes 0.4 ms for a tiny network, and up to 4 ms for `nano` with four objects.
     """
     trim = _trim()
     if trim is not None:
